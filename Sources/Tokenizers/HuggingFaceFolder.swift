@@ -1,0 +1,200 @@
+import Containers
+
+/// The tokenizer files of a Hugging Face folder: `tokenizer.json`, and beside it where the special
+/// tokens and the chat template are named.
+struct HuggingFaceFolder {
+  private let folder: String
+  private let path: String
+  private let json: JSONValue
+
+  init(_ folder: String) throws {
+    self.folder = folder.hasSuffix("/") ? String(folder.dropLast()) : folder
+    path = self.folder + "/tokenizer.json"
+    guard let json = try Self.read(path) else {
+      throw TokenizerError.missing(path: folder, reason: "the folder holds no tokenizer.json")
+    }
+    self.json = json
+  }
+
+  private static func read(_ path: String) throws -> JSONValue? {
+    guard PathKind.of(path) == .file else { return nil }
+    let file = try MappedFile(path: path)
+    do {
+      return try JSONValue.parse(file.bytes)
+    } catch let error as JSONError {
+      throw TokenizerError.malformed(
+        path: path, place: "byte \(error.offset)", reason: error.reason)
+    }
+  }
+
+  private func unsupported(_ what: String) -> TokenizerError {
+    .unsupported(path: path, what: what)
+  }
+
+  private func malformed(_ place: String, _ reason: String) -> TokenizerError {
+    .malformed(path: path, place: place, reason: reason)
+  }
+
+  func tokenizer() throws -> Tokenizer {
+    guard let model = json["model"]?.object else { throw malformed("model", "there is none") }
+    try checkModel(model)
+    let merges = try merges(model)
+    let unknown = model["unk_token"]?.string
+    let tokens = try tokens(model)
+    let vocabulary = try Vocabulary(
+      tokens: tokens, merges: merges, looksUpWords: model["ignore_merges"]?.bool ?? false,
+      unknown: unknown.flatMap { text in
+        tokens.firstIndex { $0.text == text }.map(Int32.init)
+      }, path: path)
+    let configuration = try Self.read(folder + "/tokenizer_config.json")
+    return try Tokenizer(
+      vocabulary: vocabulary, preTokenizer: preTokenizer(), composes: composes(),
+      endOfSequence: endOfSequence(configuration, tokens),
+      chatTemplate: chatTemplate(configuration), path: path)
+  }
+
+  private func checkModel(_ model: JSONObject) throws {
+    if let type = model["type"]?.string, type != "BPE" {
+      throw unsupported("model \(printable(type)); byte-level BPE is read")
+    }
+    if let dropout = model["dropout"]?.real, dropout != 0 { throw unsupported("dropout") }
+    for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
+      if let text = model[key]?.string, !text.isEmpty { throw unsupported(key) }
+    }
+  }
+
+  private func merges(_ model: JSONObject) throws -> [(String, String)] {
+    guard let list = model["merges"]?.array else {
+      throw malformed("model.merges", "it is not a list")
+    }
+    return try list.enumerated().map { rank, merge in
+      if let text = merge.string { return try splitMerge(text, rank: rank, path: path) }
+      guard let pair = merge.array?.compactMap(\.string), pair.count == 2 else {
+        throw malformed("merge \(rank)", "it is not two texts")
+      }
+      return (pair[0], pair[1])
+    }
+  }
+
+  /// The vocabulary with the added tokens laid over it.
+  private func tokens(_ model: JSONObject) throws -> [Vocabulary.Token] {
+    guard let vocabulary = model["vocab"]?.object else {
+      throw malformed("model.vocab", "it is not an object")
+    }
+    let added = json["added_tokens"]?.array ?? []
+    // Ids may have holes, but not enough of them to fill memory.
+    let limit = (vocabulary.keys.count + added.count) * 2 + 65_536
+    var tokens: [Vocabulary.Token] = []
+    func set(_ value: JSONValue?, _ token: Vocabulary.Token) throws {
+      guard let id = value?.integer, (0..<limit).contains(id) else {
+        throw malformed("token \(printable(token.text))", "its id is not a small whole number")
+      }
+      while tokens.count <= id { tokens.append(Vocabulary.Token(text: "", kind: .unused)) }
+      let before = tokens[id]
+      guard before.kind == .unused || ExactText(before.text) == ExactText(token.text) else {
+        throw malformed("token \(printable(token.text))", "its id \(id) is taken")
+      }
+      tokens[id] = token
+    }
+    for (text, id) in zip(vocabulary.keys, vocabulary.values) {
+      try set(id, Vocabulary.Token(text: text, kind: .normal))
+    }
+    for token in added {
+      guard let text = token["content"]?.string, !text.isEmpty else {
+        throw malformed("added_tokens", "a token has no content")
+      }
+      let isSpecial = token["special"]?.bool ?? false
+      for flag in ["lstrip", "rstrip", "single_word"] where !isSpecial {
+        if token[flag]?.bool == true {
+          throw unsupported("the added token \(printable(text)) with \(flag)")
+        }
+      }
+      try set(token["id"], Vocabulary.Token(text: text, kind: isSpecial ? .special : .userDefined))
+    }
+    return tokens
+  }
+
+  /// The steps of a `Sequence`, or the one step.
+  private func steps(_ value: JSONValue?, in list: String) -> [JSONValue] {
+    guard let value, !value.isNull else { return [] }
+    return value["type"]?.string == "Sequence" ? value[list]?.array ?? [] : [value]
+  }
+
+  private func composes() throws -> Bool {
+    let steps = steps(json["normalizer"], in: "normalizers")
+    for step in steps where step["type"]?.string != "NFC" {
+      throw unsupported("normalizer \(printable(step["type"]?.string ?? "without type"))")
+    }
+    return !steps.isEmpty
+  }
+
+  /// Digits one by one or not, one pattern, then bytes.
+  private func preTokenizer() throws -> PreTokenizer {
+    var splitsDigits = false
+    var pattern: SplitPattern?
+    var isByteLevel = false
+    for step in steps(json["pre_tokenizer"], in: "pretokenizers") {
+      let type = step["type"]?.string ?? "without type"
+      guard !isByteLevel else { throw unsupported("pre-tokenizer \(printable(type)) after bytes") }
+      switch type {
+      case "Digits":
+        guard pattern == nil, step["individual_digits"]?.bool == true else {
+          throw unsupported("pre-tokenizer Digits that keeps numbers together or comes late")
+        }
+        splitsDigits = true
+      case "Split":
+        guard pattern == nil else { throw unsupported("two Split steps") }
+        pattern = try splitPattern(step)
+      case "ByteLevel":
+        guard step["add_prefix_space"]?.bool != true else {
+          throw unsupported("pre-tokenizer ByteLevel with add_prefix_space")
+        }
+        isByteLevel = true
+        if step["use_regex"]?.bool ?? true {
+          guard pattern == nil else { throw unsupported("a Split step and ByteLevel's own") }
+          pattern = .gpt2
+        }
+      default: throw unsupported("pre-tokenizer \(printable(type))")
+      }
+    }
+    guard isByteLevel, let pattern else {
+      throw unsupported("a pre-tokenizer without ByteLevel or without a pattern")
+    }
+    return PreTokenizer(splitsDigits: splitsDigits, pattern: pattern)
+  }
+
+  private func splitPattern(_ step: JSONValue) throws -> SplitPattern {
+    let text = step["pattern"]?["Regex"]?.string ?? ""
+    guard let pattern = SplitPattern(expression: text) else {
+      throw unsupported("the split pattern \(printable(text))")
+    }
+    guard step["behavior"]?.string == "Isolated", step["invert"]?.bool != true else {
+      throw unsupported("a Split step that is not Isolated")
+    }
+    return pattern
+  }
+
+  private func endOfSequence(
+    _ configuration: JSONValue?, _ tokens: [Vocabulary.Token]
+  ) throws -> Int32? {
+    let named = configuration?["eos_token"]
+    if let text = named?.string ?? named?["content"]?.string {
+      return tokens.firstIndex { $0.text == text }.map(Int32.init)
+    }
+    let model = try Self.read(folder + "/config.json")
+    let id = model?["eos_token_id"]?.integer ?? model?["eos_token_id"]?.array?.first?.integer
+    return id.flatMap(Int32.init(exactly:))
+  }
+
+  private func chatTemplate(_ configuration: JSONValue?) throws -> String? {
+    let file = folder + "/chat_template.jinja"
+    if PathKind.of(file) == .file {
+      return String(decoding: try MappedFile(path: file).bytes, as: UTF8.self)
+    }
+    let template = configuration?["chat_template"]
+    if let text = template?.string { return text }
+    let named = template?.array ?? []
+    let chosen = named.first { $0["name"]?.string == "default" } ?? named.first
+    return chosen?["template"]?.string
+  }
+}
