@@ -1,0 +1,310 @@
+// Which instruction set runs, the public functions in front of its table, and packing.
+#include "dispatch.h"
+#include "products_amx.h"
+#include "products_f16.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_once_t chosen = PTHREAD_ONCE_INIT;
+static int everybody;
+static _Thread_local int mine = -1;
+
+int hk_isa_best(void) {
+#if defined(__x86_64__)
+  if (hk_amx_available()) return hk_isa_amx;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    return hk_f16_available() ? hk_isa_avx512_fp16 : hk_isa_avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return hk_isa_avx2;
+#endif
+  return hk_isa_portable;
+}
+
+static void choose_isa(void) {
+  const char *text = getenv("HANSE_ISA");
+  int best = hk_isa_best(), wanted = best;
+  if (text && strcmp(text, "portable") == 0) wanted = hk_isa_portable;
+  if (text && strcmp(text, "avx2") == 0) wanted = hk_isa_avx2;
+  if (text && strcmp(text, "avx512") == 0) wanted = hk_isa_avx512;
+  if (text && strcmp(text, "avx512_fp16") == 0) wanted = hk_isa_avx512_fp16;
+  everybody = wanted < best ? wanted : best;
+}
+
+int hk_isa(void) {
+  if (mine >= 0) return mine;
+  pthread_once(&chosen, choose_isa);
+  return everybody;
+}
+
+int hk_isa_use(int isa) {
+  int best = hk_isa_best();
+  mine = isa > best ? best : isa;
+  return hk_isa();
+}
+
+static const struct hk_kernels *kernels(void) {
+#if defined(__x86_64__)
+  switch (hk_isa()) {
+    case hk_isa_amx:
+    case hk_isa_avx512_fp16:
+    case hk_isa_avx512: return &hk_kernels_avx512;
+    case hk_isa_avx2: return &hk_kernels_avx2;
+    default: break;
+  }
+#endif
+  return &hk_kernels_portable;
+}
+
+int hk_pack_type(const float *w, long count, int bf16) {
+  if (!bf16) return hk_f32;
+  if (hk_isa() == hk_isa_amx) return hk_amx;
+  if (hk_isa() < hk_isa_avx512_fp16 || !hk_f16_available()) return hk_bf16;
+  for (long i = 0; i < count; i++)
+    if (!(fabsf(w[i]) < 64)) return hk_bf16;  // a NaN too
+  return hk_f16;
+}
+
+size_t hk_packed_bytes(long rows, long columns, int type) {
+  size_t element = type == hk_f32 || type == hk_amx ? 4 : 2;
+  return (size_t)hk_padded(rows) * (size_t)hk_padded(columns) * element;
+}
+
+void hk_pack(void *tiles, const float *w, long rows, long columns, int type) {
+  if (type == hk_amx) {
+    hk_amx_pack(tiles, w, rows, columns);
+    return;
+  }
+  long tall = hk_padded(rows), wide = hk_padded(columns);
+  char *out = tiles;
+  for (long column = 0; column < wide; column += 32)
+    for (long row = 0; row < tall; row++) {
+      float values[32] = {0};
+      long width = columns - column < 32 ? columns - column : 32;
+      if (row < rows) memcpy(values, w + row * columns + column, sizeof(float) * (size_t)width);
+#if defined(__x86_64__)
+      if (type == hk_f16) hk_f16_from_floats((_Float16 *)out, values, 32);
+#endif
+      if (type != hk_f16) hk_keep(out, values, 32, type == hk_bf16);
+      out += type == hk_f32 ? 128 : 64;
+    }
+}
+
+void hk_unpack_row(const hk_matrix *w, long row, float *out) {
+  if (w->type == hk_amx) {
+    hk_amx_unpack_row(w, row, out);
+    return;
+  }
+  long tall = hk_padded(w->rows);
+  for (long column = 0; column < w->columns; column += 32) {
+    const char *from =
+      (const char *)w->tiles + (column * tall + row * 32) * (w->type == hk_f32 ? 4 : 2);
+#if defined(__x86_64__)
+    if (w->type == hk_f16) hk_f16_to_floats(out + column, (const _Float16 *)from, 32);
+#endif
+    if (w->type != hk_f16) hk_recall(out + column, from, 32, w->type == hk_bf16);
+  }
+}
+
+hk_operand hk_prepare(
+  int type, long rows, long depth, const float *a, long lda, float *scratch
+) {
+  hk_operand operand = {.values = a, .ld = lda};
+  if (type == hk_amx) hk_amx_prepare(rows, depth, a, lda, (uint16_t *)scratch, 0, &operand);
+#if defined(__x86_64__)
+  if (type == hk_f16) {
+    operand.words_ld = hk_padded(depth);
+    operand.words = (uint32_t *)scratch;
+    operand.restore = scratch + rows * operand.words_ld;
+    hk_f16_prepare(
+      rows, depth, a, lda, (uint32_t *)scratch, operand.words_ld,
+      scratch + rows * operand.words_ld);
+  }
+#endif
+  return operand;
+}
+
+hk_operand hk_prepare_in_place(int type, long rows, long depth, float *a, float *restore) {
+  long lda = hk_padded(depth);
+  hk_operand operand = {.values = a, .ld = lda};
+  if (type == hk_amx) hk_amx_prepare(rows, depth, a, lda, (uint16_t *)a, 1, &operand);
+#if defined(__x86_64__)
+  if (type == hk_f16) {
+    operand.words_ld = lda;
+    operand.words = (uint32_t *)a;
+    operand.restore = restore;
+    hk_f16_prepare(rows, depth, a, lda, (uint32_t *)a, lda, restore);
+  }
+#else
+  (void)restore;
+#endif
+  return operand;
+}
+
+void hk_multiply(
+  long m, long n, long k, const float *a, long a_row, long a_step, const float *b, long ldb,
+  float *c, long ldc, int add
+) {
+  kernels()->multiply(m, n, k, a, a_row, a_step, b, ldb, c, ldc, add);
+}
+
+void hk_frozen_forward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel
+) {
+  if (w->type == hk_amx) {
+    if (hk_amx_available()) hk_amx_forward(w, m, n0, n1, k0, k1, a, c, ldc, add);
+    else hk_amx_emulated_forward(w, m, n0, n1, k0, k1, a, c, ldc, add);
+    return;
+  }
+#if defined(__x86_64__)
+  if (w->type == hk_f16) {
+    hk_f16_forward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel);
+    return;
+  }
+#endif
+  kernels()->frozen_forward(w, m, n0, n1, k0, k1, a->values, a->ld, c, ldc, add, panel);
+}
+
+void hk_frozen_backward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel
+) {
+  if (w->type == hk_amx) {
+    if (hk_amx_available()) hk_amx_backward(w, m, n0, n1, k0, k1, a, c, ldc, add);
+    else hk_amx_emulated_backward(w, m, n0, n1, k0, k1, a, c, ldc, add);
+    return;
+  }
+#if defined(__x86_64__)
+  if (w->type == hk_f16) {
+    hk_f16_backward(w, m, n0, n1, k0, k1, a, c, ldc, add);
+    return;
+  }
+#endif
+  kernels()->frozen_backward(w, m, n0, n1, k0, k1, a->values, a->ld, c, ldc, add, panel);
+}
+
+void hk_keep(void *kept, const float *x, long n, int bf16) { kernels()->keep(kept, x, n, bf16); }
+
+void hk_recall(float *x, const void *kept, long n, int bf16) {
+  kernels()->recall(x, kept, n, bf16);
+}
+
+void hk_turn(
+  long rows, long columns, const float *x, long ldx, float *out, long ldo, float scale
+) {
+  // Blocks of 16 × 16, so that both sides stay in whole cache lines.
+  for (long i0 = 0; i0 < rows; i0 += 16)
+    for (long j0 = 0; j0 < columns; j0 += 16)
+      for (long i = i0; i < i0 + 16 && i < rows; i++)
+        for (long j = j0; j < j0 + 16 && j < columns; j++)
+          out[j * ldo + i] = scale * x[i * ldx + j];
+}
+
+void hk_gather_gradient(
+  long rows, long columns, long blocks, long stride, const float *partial, long ld, float scale,
+  float *out, long out_row, long out_column
+) {
+  for (long i = 0; i < rows; i++)
+    for (long j = 0; j < columns; j++) {
+      float total = 0;
+      for (long block = 0; block < blocks; block++) total += partial[block * stride + i * ld + j];
+      out[i * out_row + j * out_column] += scale * total;
+    }
+}
+
+void hk_norm_forward(
+  long rows, long width, const float *x, const float *weight, float epsilon, float *y, void *kept,
+  int bf16, float *rstd
+) {
+  kernels()->norm_forward(rows, width, x, weight, epsilon, y, kept, bf16, rstd);
+}
+
+void hk_norm_again(
+  long rows, long width, const void *kept, int bf16, const float *weight, float *y
+) {
+  kernels()->norm_again(rows, width, kept, bf16, weight, y);
+}
+
+void hk_norm_backward(
+  long rows, long width, const float *dy, const float *weight, const void *kept, int bf16,
+  const float *rstd, float *dx
+) {
+  kernels()->norm_backward(rows, width, dy, weight, kept, bf16, rstd, dx);
+}
+
+void hk_rope(
+  long rows, long first, long length, long heads, long dimension, float *x, long ldx,
+  const float *turns, int inverse
+) {
+  kernels()->rope(rows, first, length, heads, dimension, x, ldx, turns, inverse);
+}
+
+void hk_swiglu_forward(long n, const float *gate, const float *up, float *act) {
+  kernels()->swiglu_forward(n, gate, up, act);
+}
+
+void hk_swiglu_backward(long n, float *gate, float *up, float *dact) {
+  kernels()->swiglu_backward(n, gate, up, dact);
+}
+
+void hk_sum_groups(
+  long rows, long heads, long kv_heads, long dimension, const float *x, long ldx, float *out,
+  long ldo
+) {
+  long group = heads / kv_heads;
+  for (long r = 0; r < rows; r++)
+    for (long h = 0; h < kv_heads; h++) {
+      const float *from = x + r * ldx + h * group * dimension;
+      float *to = out + r * ldo + h * dimension;
+      memcpy(to, from, sizeof(float) * (size_t)dimension);
+      for (long g = 1; g < group; g++)
+        for (long d = 0; d < dimension; d++) to[d] += from[g * dimension + d];
+    }
+}
+
+void hk_partition_fold(hk_partition *partition, const float *logits, long n) {
+  kernels()->partition_fold(partition, logits, n);
+}
+
+double hk_partition_log(const hk_partition *partition) {
+  return (double)partition->maximum + log((double)partition->sum);
+}
+
+void hk_cross_entropy_backward(
+  float *logits, long n, const hk_partition *partition, long label, float scale
+) {
+  kernels()->cross_entropy_backward(logits, n, partition, label, scale);
+}
+
+// Backward needs the most: five heads, two blocks of scores, three of queries, and the dots.
+long hk_attention_floats(long length, long dimension) {
+  long tall = hk_padded(length), ld = hk_padded(dimension);
+  return 5 * tall * ld + 64 * (2 * tall + 3 * ld) + 64;
+}
+
+void hk_attention_forward(const hk_attention *attention, long task, float *scratch) {
+  kernels()->attention_forward(attention, task, scratch);
+}
+
+void hk_attention_backward(const hk_attention *attention, long task, float *scratch) {
+  kernels()->attention_backward(attention, task, scratch);
+}
+
+void hk_attention_step(
+  long heads, long kv_heads, long dimension, long count, const float *q, const float *keys,
+  const float *values, long ldk, float *out, float *scores
+) {
+  kernels()->attention_step(
+    heads, kv_heads, dimension, count, q, keys, values, ldk, out, scores);
+}
+
+void hk_adamw(
+  const hk_adamw_step *step, long n, float *values, const float *gradient, float *m, float *v
+) {
+  kernels()->adamw(step, n, values, gradient, m, v);
+}
+
+double hk_sum_of_squares(const float *x, long n) { return kernels()->sum_of_squares(x, n); }

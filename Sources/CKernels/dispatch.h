@@ -1,0 +1,41 @@
+// The table of kernels of one instruction set.
+#ifndef HANSE_DISPATCH_H
+#define HANSE_DISPATCH_H
+#include "CKernels.h"
+
+struct hk_kernels {
+  void (*multiply)(
+    long, long, long, const float *, long, long, const float *, long, float *, long, int);
+  void (*transpose)(long, long, const float *, long, float *, long);
+  void (*frozen_forward)(
+    const hk_matrix *, long, long, long, long, long, const float *, long, float *, long, int,
+    float *);
+  void (*frozen_backward)(
+    const hk_matrix *, long, long, long, long, long, const float *, long, float *, long, int,
+    float *);
+  void (*keep)(void *, const float *, long, int);
+  void (*recall)(float *, const void *, long, int);
+  void (*norm_forward)(
+    long, long, const float *, const float *, float, float *, void *, int, float *);
+  void (*norm_again)(long, long, const void *, int, const float *, float *);
+  void (*norm_backward)(
+    long, long, const float *, const float *, const void *, int, const float *, float *);
+  void (*rope)(long, long, long, long, long, float *, long, const float *, int);
+  void (*swiglu_forward)(long, const float *, const float *, float *);
+  void (*swiglu_backward)(long, float *, float *, float *);
+  void (*partition_fold)(hk_partition *, const float *, long);
+  void (*cross_entropy_backward)(float *, long, const hk_partition *, long, float);
+  void (*attention_forward)(const hk_attention *, long, float *);
+  void (*attention_backward)(const hk_attention *, long, float *);
+  void (*attention_step)(
+    long, long, long, long, const float *, const float *, const float *, long, float *, float *);
+  void (*adamw)(const hk_adamw_step *, long, float *, const float *, float *, float *);
+  double (*sum_of_squares)(const float *, long);
+};
+
+extern const struct hk_kernels hk_kernels_portable;
+#if defined(__x86_64__)
+extern const struct hk_kernels hk_kernels_avx2;
+extern const struct hk_kernels hk_kernels_avx512;
+#endif
+#endif

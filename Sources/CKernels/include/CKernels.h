@@ -1,0 +1,261 @@
+// The float loops that need wide vectors, in plain C with run-time dispatch.
+//
+// Conventions. Matrices are row-major float32 with a leading dimension `ld…` in elements. "Kept"
+// arrays hold float32, or bfloat16 where `bf16` is set. Widths are padded to 32 columns
+// (hk_padded) and the padding is zero, always: so no kernel has a ragged edge, and sums over the
+// padding add nothing. Sums are float32 in a fixed order: the same inputs give the same bits
+// whatever the number of threads. Nothing here allocates, except the pool's threads.
+#ifndef HANSE_CKERNELS_H
+#define HANSE_CKERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__clang__)
+#pragma clang assume_nonnull begin
+#endif
+
+// ---- threads (pool.c)
+
+/// Threads that work on a region: HANSE_THREADS, or the cores this process may use.
+int hk_threads(void);
+
+/// Runs body(context, task, worker) for every task in 0..<tasks and returns when all are done.
+/// `worker` is in 0..<hk_threads() and no two bodies run with the same one at once. A region inside
+/// a region, or while another thread has one open, runs on the calling thread as worker 0 … so a
+/// body's scratch must belong to its region, not to the process.
+void hk_parallel(
+  long tasks, void *_Nullable context,
+  void (*body)(void *_Nullable context, long task, int worker));
+
+// ---- instruction sets (dispatch.c)
+
+enum {
+  hk_isa_portable = 0,
+  hk_isa_avx2 = 1,
+  hk_isa_avx512 = 2,
+  hk_isa_avx512_fp16 = 3,
+  hk_isa_amx = 4,
+};
+
+/// The widest set this processor has.
+int hk_isa_best(void);
+
+/// The set in use; hk_isa_best() at first, or what HANSE_ISA (portable, avx2, avx512, avx512_fp16)
+/// says. A weight stays with the set it was packed for.
+int hk_isa(void);
+
+/// Lets the calling thread, and only it, use another set from now on, for tests; no wider than
+/// hk_isa_best(); -1 goes back to everybody's. Returns the one in use.
+int hk_isa_use(int isa);
+
+// ---- sizes
+
+/// The next multiple of 32.
+static inline long hk_padded(long n) { return (n + 31) & ~31L; }
+
+/// Floats of scratch that a frozen product needs.
+enum { hk_panel_floats = 768 * 32 };
+
+// ---- products (kernels.h)
+
+/// c[m, n] = a·b, or c += a·b. a[i, q] is at a[i * a_row + q * a_step], so a may be transposed; b
+/// is [k, n]. Columns of b and c up to the next multiple of 16 are read and written.
+void hk_multiply(
+  long m, long n, long k, const float *a, long a_row, long a_step, const float *b, long ldb,
+  float *c, long ldc, int add);
+
+/// How a frozen weight is stored: hk_amx is bf16 in squares for matrix tiles, see amx.h.
+enum { hk_f32 = 0, hk_bf16 = 1, hk_f16 = 2, hk_amx = 3 };
+
+/// A frozen weight [rows, columns] in tiles of all (padded) rows by 32 columns; see hk_pack.
+typedef struct {
+  const void *tiles;
+  long rows;
+  long columns;
+  int type;
+} hk_matrix;
+
+/// The type a weight is stored as: f32 as it is; for bf16 the fastest that the processor has:
+/// matrix tiles, or f16 if every magnitude is below 64 (bf16 values between 2^-14 and 64 are exact
+/// in f16), or bf16 that is widened before it is multiplied.
+int hk_pack_type(const float *w, long count, int bf16);
+
+/// Bytes of the tiles of a weight.
+size_t hk_packed_bytes(long rows, long columns, int type);
+
+/// Packs w [rows, columns] into tiles: for each 32 columns, all rows of 32 elements.
+void hk_pack(void *tiles, const float *w, long rows, long columns, int type);
+
+/// One row of a packed weight as floats, with zero padding: out[hk_padded(columns)].
+void hk_unpack_row(const hk_matrix *w, long row, float *out);
+
+/// Rows of activations in the forms that products read.
+typedef struct {
+  /// Floats [rows][ld], for f32 and bf16.
+  const float *values;
+  long ld;
+  /// For f16: words of two equal halves, [rows][words_ld], and what gives each row its size back.
+  const uint32_t *_Nullable words;
+  long words_ld;
+  const float *_Nullable restore;
+  /// For matrix tiles: bf16, and the distances of rows, of 32 columns, and of 16 rows.
+  const uint16_t *_Nullable rounded;
+  long row_stride, step_stride, block_stride;
+} hk_operand;
+
+/// Floats of scratch for an operand.
+static inline long hk_operand_floats(long rows, long depth) {
+  return hk_padded(rows) * (hk_padded(depth) + 1);
+}
+
+/// Prepares a[rows, depth] for products with weights of `type`; `a` must stay as it is meanwhile.
+hk_operand hk_prepare(
+  int type, long rows, long depth, const float *a, long lda, float *scratch);
+
+/// The same in the place of the rows themselves, [max(rows, 16)][hk_padded(depth)], for weights of
+/// `type` only; restore has a float for each row.
+hk_operand hk_prepare_in_place(int type, long rows, long depth, float *a, float *restore);
+
+/// c[m, n0..<n1] = or += a[m, k0..<k1] · w[n0..<n1, k0..<k1]ᵀ. a begins at column k0, c points at
+/// its column n0. n0 and k0 are multiples of 32. Columns of c up to the next multiple of 32 are
+/// written.
+void hk_frozen_forward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel);
+
+/// c[m, k0..<k1] = or += a[m, n0..<n1] · w[n0..<n1, k0..<k1]. a begins at column n0, c points at
+/// its column k0. n0 and k0 are multiples of 32. Columns of c up to the next multiple of 32 are
+/// written.
+void hk_frozen_backward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel);
+
+// ---- conversions
+
+/// kept[0..<n] ← x, rounded to nearest even if bf16; n is a multiple of 16.
+void hk_keep(void *kept, const float *x, long n, int bf16);
+
+/// x[0..<n] ← kept; n is a multiple of 16.
+void hk_recall(float *x, const void *kept, long n, int bf16);
+
+/// out[columns][ldo] ← scale · x[rows][ldx], transposed.
+void hk_turn(
+  long rows, long columns, const float *x, long ldx, float *out, long ldo, float scale);
+
+/// out[i * out_row + j * out_column] += scale · Σ over blocks, in order, of partial[i * ld + j];
+/// the blocks lie `stride` floats apart.
+void hk_gather_gradient(
+  long rows, long columns, long blocks, long stride, const float *partial, long ld, float scale,
+  float *out, long out_row, long out_column);
+
+// ---- point-wise
+
+/// y = x̂ ⊙ weight with x̂ = x · rstd, rstd = 1/√(mean x² + epsilon), row by row of `width`; x̂
+/// goes to `kept` and rstd to `rstd`, where they are not null. All rows are hk_padded(width) apart.
+void hk_norm_forward(
+  long rows, long width, const float *x, const float *weight, float epsilon, float *y,
+  void *_Nullable kept, int bf16, float *_Nullable rstd);
+
+/// y = x̂ ⊙ weight from a kept x̂.
+void hk_norm_again(
+  long rows, long width, const void *kept, int bf16, const float *weight, float *y);
+
+/// dx += rstd · (g − x̂ · mean(g ⊙ x̂)) with g = dy ⊙ weight.
+void hk_norm_backward(
+  long rows, long width, const float *dy, const float *weight, const void *kept, int bf16,
+  const float *rstd, float *dx);
+
+/// Turns each pair (x[i], x[i + half]) of each head by its position's angle, or back if `inverse`.
+/// Row r is at position (first + r) mod length; turns: [length][2][half], cosines then sines.
+void hk_rope(
+  long rows, long first, long length, long heads, long dimension, float *x, long ldx,
+  const float *turns, int inverse);
+
+/// act = gate · sigmoid(gate) · up over n elements, a multiple of 16.
+void hk_swiglu_forward(long n, const float *gate, const float *up, float *act);
+
+/// From gate, up and the gradient of act: gate ← its gradient, up ← its gradient, dact ← act.
+void hk_swiglu_backward(long n, float *gate, float *up, float *dact);
+
+/// out[kv head] = Σ of x over the query heads that share it; rows of heads of `dimension`.
+void hk_sum_groups(
+  long rows, long heads, long kv_heads, long dimension, const float *x, long ldx, float *out,
+  long ldo);
+
+// ---- loss
+
+/// Running maximum and sum of exponentials of a row of logits: exact in any number of slices.
+typedef struct {
+  float maximum;
+  float sum;
+} hk_partition;
+
+/// Folds n logits into a partition; start with {-INFINITY, 0}.
+void hk_partition_fold(hk_partition *partition, const float *logits, long n);
+
+/// log of the sum of exponentials.
+double hk_partition_log(const hk_partition *partition);
+
+/// logits[0..<n] ← scale · (softmax − one at label), from the row's whole partition. The row's
+/// padding up to hk_padded(n) becomes zero.
+void hk_cross_entropy_backward(
+  float *logits, long n, const hk_partition *partition, long label, float scale);
+
+// ---- attention
+
+/// Causal attention with grouped heads over windows of `length` positions.
+///
+/// q, k, v, out are kept arrays, [windows * length] rows; head h sits at column h * dimension, its
+/// key and value at column (h / (heads / kv_heads)) * dimension.
+typedef struct {
+  long length, heads, kv_heads, dimension;
+  int bf16;
+  long ldq, ldk;
+  const void *q, *k, *v;
+  void *out;
+  /// log Σ exp of each query's scores, [windows * heads][length].
+  float *lse;
+  /// Backward only: gradient of out, then those of q, k, v. Every query head has its own dk and dv,
+  /// in q's layout.
+  const float *_Nullable dout;
+  float *_Nullable dq, *_Nullable dk, *_Nullable dv;
+} hk_attention;
+
+/// Floats of scratch for a task of hk_attention_forward or _backward.
+long hk_attention_floats(long length, long dimension);
+
+/// One window's head (task = window * heads + head): out and lse.
+void hk_attention_forward(const hk_attention *attention, long task, float *scratch);
+
+/// One window's head: dq, dk, dv from dout, with the scores computed again, block by block.
+void hk_attention_backward(const hk_attention *attention, long task, float *scratch);
+
+/// One query against `count` cached positions: out[heads * dimension]. keys and values are
+/// [count][ldk] floats; scores is scratch of hk_padded(count) floats.
+void hk_attention_step(
+  long heads, long kv_heads, long dimension, long count, const float *q, const float *keys,
+  const float *values, long ldk, float *out, float *scores);
+
+// ---- optimiser
+
+/// A step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2).
+typedef struct {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  /// 1 − beta1^t and 1 − beta2^t for step t = 1, 2, …
+  float correction1, correction2;
+  /// What the gradient is multiplied by first: clipping.
+  float gradient_scale;
+} hk_adamw_step;
+
+/// Updates values and both moments; m and v begin as zeros.
+void hk_adamw(
+  const hk_adamw_step *step, long n, float *values, const float *gradient, float *m, float *v);
+
+/// Σ x², in double.
+double hk_sum_of_squares(const float *x, long n);
+
+#if defined(__clang__)
+#pragma clang assume_nonnull end
+#endif
+#endif

@@ -1,0 +1,111 @@
+import CKernels
+
+/// A weight `[rows, columns]` that never changes, packed once for products from both sides.
+public final class FrozenMatrix {
+  /// Outputs of the layer.
+  public let rows: Int
+  /// Inputs of the layer.
+  public let columns: Int
+  private let arena: Arena
+  // Behind a pointer: threads read it at once, and passing `&` would count as writing.
+  private let matrix: UnsafeMutablePointer<hk_matrix>
+
+  /// Packs `values`, row-major.
+  public init(
+    _ values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, storage: Storage
+  ) {
+    precondition(values.count == rows * columns, "a matrix needs rows × columns values")
+    self.rows = rows
+    self.columns = columns
+    let type = hk_pack_type(values.baseAddress!, values.count, storage.flag)
+    var layout = ArenaLayout()
+    let slot = layout.bytes(hk_packed_bytes(rows, columns, type))
+    arena = Arena(layout)
+    hk_pack(arena.bytes(slot), values.baseAddress!, rows, columns, type)
+    matrix = .allocate(capacity: 1)
+    matrix.initialize(
+      to: hk_matrix(
+        tiles: UnsafeRawPointer(arena.bytes(slot)), rows: rows, columns: columns, type: type))
+  }
+
+  deinit { matrix.deallocate() }
+
+  /// The form in which its products read operands.
+  package var type: Int32 { matrix.pointee.type }
+
+  /// Bytes the packed weight takes.
+  public var bytes: Int { arena.bytes }
+
+  /// Writes row `index` to `out`, `padded(columns)` floats.
+  public func readRow(_ index: Int, into out: UnsafeMutablePointer<Float>) {
+    hk_unpack_row(matrix, index, out)
+  }
+
+  /// `c[m, outputs] (+)= a[m, inputs] · w[outputs, inputs]ᵀ`.
+  ///
+  /// `a` begins at column `inputs.lowerBound`, `c` points at its first of `outputs`; both ranges
+  /// begin at multiples of 32. `panel` is scratch of `FrozenMatrix.panelFloats`.
+  package func forward(
+    rows m: Int, _ a: Operand, inputs: Range<Int>? = nil, outputs: Range<Int>? = nil,
+    to c: UnsafeMutablePointer<Float>, width ldc: Int, adding: Bool,
+    panel: UnsafeMutablePointer<Float>
+  ) {
+    let outputs = outputs ?? 0..<rows
+    let inputs = inputs ?? 0..<columns
+    withUnsafePointer(to: a.operand) { a in
+      hk_frozen_forward(
+        matrix, m, outputs.lowerBound, outputs.upperBound, inputs.lowerBound, inputs.upperBound,
+        a, c, ldc, adding ? 1 : 0, panel)
+    }
+  }
+
+  /// `c[m, inputs] (+)= a[m, outputs] · w[outputs, inputs]`: the gradient's way back.
+  ///
+  /// `a` begins at column `outputs.lowerBound`, `c` points at its first of `inputs`.
+  package func backward(
+    rows m: Int, _ a: Operand, outputs: Range<Int>? = nil, inputs: Range<Int>? = nil,
+    to c: UnsafeMutablePointer<Float>, width ldc: Int, adding: Bool,
+    panel: UnsafeMutablePointer<Float>
+  ) {
+    let outputs = outputs ?? 0..<rows
+    let inputs = inputs ?? 0..<columns
+    withUnsafePointer(to: a.operand) { a in
+      hk_frozen_backward(
+        matrix, m, outputs.lowerBound, outputs.upperBound, inputs.lowerBound, inputs.upperBound,
+        a, c, ldc, adding ? 1 : 0, panel)
+    }
+  }
+
+  /// Floats of scratch that a product needs.
+  package static let panelFloats = Int(hk_panel_floats)
+}
+
+/// Rows of activations, prepared once for all the products that read them.
+package struct Operand {
+  let operand: hk_operand
+
+  /// Rows `[rows, depth]`, `width` apart, for the given weights; `a` must stay as it is meanwhile.
+  ///
+  /// - Parameter scratch: `Operand.floats(rows:depth:)` floats.
+  package init(
+    rows: Int, depth: Int, _ a: UnsafePointer<Float>, width: Int, for weights: FrozenMatrix...,
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    // Weights of one layer may differ in type only between bf16, which reads the floats as they
+    // are, and f16, so the largest type serves all of them.
+    let type = weights.map(\.type).max() ?? 0
+    operand = hk_prepare(type, rows, depth, a, width, scratch)
+  }
+
+  /// The same for one weight, in the place of the rows themselves, which are
+  /// `[max(rows, 16), padded(depth)]`; `restore` has `rows` floats.
+  package init(
+    rows: Int, depth: Int, overwriting a: UnsafeMutablePointer<Float>, for weight: FrozenMatrix,
+    restore: UnsafeMutablePointer<Float>
+  ) {
+    operand = hk_prepare_in_place(weight.type, rows, depth, a, restore)
+  }
+
+  /// Floats of scratch for an operand.
+  package static func floats(rows: Int, depth: Int) -> Int { hk_operand_floats(rows, depth) }
+}

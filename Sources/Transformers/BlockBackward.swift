@@ -1,0 +1,199 @@
+import Tensors
+
+/// The way back of a stretch of rows, the mirror of `BlockForward`; `dx` is the gradient of the
+/// residual stream. LoRA gradients of a task go to partial sums of its own, so their order, and
+/// with it every bit, does not depend on which thread was faster.
+struct BlockBackward {
+  let model: FrozenModel
+  let adapter: ModelAdapter
+  let pass: Pass
+  let rows: Range<Int>
+  let slots: WorkerSlots
+  let partials: UnsafeMutablePointer<Float>
+
+  private var shape: DecoderConfiguration { pass.shape }
+  private var hidden: Int { padded(shape.hidden) }
+  private var panel: UnsafeMutablePointer<Float> { pass.arena.floats(slots.panel) }
+  private var dh: UnsafeMutablePointer<Float> { pass.arena.floats(slots.dh) }
+  private var dx: UnsafeMutablePointer<Float> { pass.floats(pass.dx, rows.lowerBound, hidden) }
+
+  init(model: FrozenModel, adapter: ModelAdapter, pass: Pass, block: Int, worker: Int) {
+    self.model = model
+    self.adapter = adapter
+    self.pass = pass
+    rows = pass.blocks[block]
+    slots = pass.workers[worker]
+    partials = pass.floats(pass.partials, block, pass.partialFloats)
+  }
+
+  /// Through x += act · W_dᵀ, the gate, and the second norm.
+  func feedForward(_ index: Int) {
+    let layer = model.layers[index]
+    let kept = pass.layers[index]
+    let groups = adapter.layers[index]
+    let down = groups?.down
+    let dhDown = pass.arena.floats(slots.h)
+    if let down, let slot = kept.hDown {
+      down.contract(
+        down.members[0], rows: rows.count, dx, width: hidden,
+        h: pass.floats(slot, rows.lowerBound, down.width), to: dhDown, partials: partials)
+    }
+    let dy = pass.arena.floats(slots.wideA)
+    let operand = operandA(dx, depth: shape.hidden, for: layer[.down])
+    for strip in pass.strips {
+      let width = padded(strip.count)
+      let dact = pass.arena.floats(slots.act)
+      layer[.down].backward(
+        rows: rows.count, operand, inputs: strip, to: dact, width: width, adding: false,
+        panel: panel)
+      down?.reach(rows: rows.count, dhDown, inputs: strip, addingTo: dact, width: width)
+      let gate = recallStrip(kept.gate!, strip, slots.gate)
+      let up = recallStrip(kept.up!, strip, slots.up)
+      Kernels.swigluBackward(count: rows.count * width, gate: gate, up: up, dact: dact)
+      down?.collect(
+        rows: rows.count, dh: dhDown, dact, width: width, inputs: strip, partials: partials)
+      for (linear, gradient) in [(LinearLayer.gate, gate), (.up, up)] {
+        let first = strip.lowerBound == 0
+        layer[linear].backward(
+          rows: rows.count, operandB(gradient, depth: strip.count, for: layer[linear]),
+          outputs: strip, to: dy, width: hidden, adding: !(first && linear == .gate),
+          panel: panel)
+        if let group = groups?.feedForward, let member = group.member(linear) {
+          group.contract(
+            member, rows: rows.count, gradient, width: width,
+            h: pass.floats(kept.hFeedForward!, rows.lowerBound, group.width), outputs: strip,
+            to: dh, adding: !first, partials: partials)
+        }
+      }
+    }
+    finish(groups?.feedForward, dy: dy, norm: layer.middleNorm, kept.unit2!, kept.factors2!)
+  }
+
+  /// Through x += attended · Wₒᵀ: the gradient of attended.
+  func leaveAttention(_ index: Int) {
+    let kept = pass.layers[index]
+    let width = padded(shape.queryWidth)
+    let dattended = pass.floats(pass.dattended, rows.lowerBound, width)
+    let matrix = model.layers[index][.output]
+    matrix.backward(
+      rows: rows.count, operandA(dx, depth: shape.hidden, for: matrix), to: dattended,
+      width: width, adding: false, panel: panel)
+    guard let group = adapter.layers[index]?.output, let slot = kept.hOutput else { return }
+    group.contract(
+      group.members[0], rows: rows.count, dx, width: hidden,
+      h: pass.floats(slot, rows.lowerBound, group.width), to: dh, partials: partials)
+    group.reach(rows: rows.count, dh, addingTo: dattended, width: width)
+    let attended = pass.arena.floats(slots.query)
+    Kernels.recall(
+      pass.row(kept.attended, rows.lowerBound, shape.queryWidth), as: pass.storage,
+      count: rows.count * width, to: attended)
+    group.collect(rows: rows.count, dh: dh, attended, width: width, partials: partials)
+  }
+
+  /// Through the rotation, the products of q, k, v and the first norm.
+  ///
+  /// - Parameter last: nothing below learns, so dx itself is not wanted.
+  func enterAttention(_ index: Int, last: Bool) {
+    let layer = model.layers[index]
+    let kept = pass.layers[index]
+    let group = adapter.layers[index]?.attention
+    let dy = pass.arena.floats(slots.wideA)
+    for linear in [LinearLayer.query, .key, .value] {
+      let (gradient, width) = gathered(linear)
+      if !last {
+        layer[linear].backward(
+          rows: rows.count,
+          operandB(gradient, depth: shape.shape(of: linear).outputs, for: layer[linear]),
+          to: dy, width: hidden, adding: linear != .query, panel: panel)
+      }
+      if let group, let member = group.member(linear) {
+        group.contract(
+          member, rows: rows.count, gradient, width: width,
+          h: pass.floats(kept.hAttention!, rows.lowerBound, group.width), to: dh,
+          partials: partials)
+      }
+    }
+    if last {
+      collect(group, norm: layer.inputNorm, kept.unit1!)
+    } else {
+      finish(group, dy: dy, norm: layer.inputNorm, kept.unit1!, kept.factors1!)
+    }
+  }
+
+  // MARK: Parts
+
+  private func operandA(
+    _ a: UnsafePointer<Float>, depth: Int, for matrix: FrozenMatrix
+  ) -> Operand {
+    Operand(
+      rows: rows.count, depth: depth, a, width: padded(depth), for: matrix,
+      scratch: pass.arena.floats(slots.operandA))
+  }
+
+  private func operandB(
+    _ a: UnsafePointer<Float>, depth: Int, for matrix: FrozenMatrix
+  ) -> Operand {
+    Operand(
+      rows: rows.count, depth: depth, a, width: padded(depth), for: matrix,
+      scratch: pass.arena.floats(slots.operandB))
+  }
+
+  /// A product input's gradient dy, with its LoRA part, goes through the norm into dx.
+  private func finish(
+    _ group: LowRank?, dy: UnsafeMutablePointer<Float>, norm: FloatBuffer, _ unit: Slot,
+    _ factors: Slot
+  ) {
+    group?.reach(rows: rows.count, dh, addingTo: dy, width: hidden)
+    collect(group, norm: norm, unit)
+    Kernels.normBackward(
+      rows: rows.count, width: shape.hidden, dy, weight: norm.start,
+      kept: pass.row(unit, rows.lowerBound, shape.hidden), as: pass.storage,
+      factors: pass.floats(factors, rows.lowerBound, 1), addingTo: dx)
+  }
+
+  /// The gradient of a group's A, whose input is the norm's output once more.
+  private func collect(_ group: LowRank?, norm: FloatBuffer, _ unit: Slot) {
+    guard let group else { return }
+    let y = pass.arena.floats(slots.wideB)
+    Kernels.normAgain(
+      rows: rows.count, width: shape.hidden, kept: pass.row(unit, rows.lowerBound, shape.hidden),
+      as: pass.storage, weight: norm.start, to: y)
+    group.collect(rows: rows.count, dh: dh, y, width: hidden, partials: partials)
+  }
+
+  /// The gradient of q, k or v before the rotation, and its row width.
+  private func gathered(_ linear: LinearLayer) -> (UnsafeMutablePointer<Float>, Int) {
+    let wide = padded(shape.queryWidth)
+    if linear == .query {
+      let dq = pass.floats(pass.dq, rows.lowerBound, wide)
+      rotateBack(dq, heads: shape.heads)
+      return (dq, wide)
+    }
+    let narrow = padded(shape.keyValueWidth)
+    let source = linear == .key ? pass.dk : pass.dv
+    let out = pass.arena.floats(linear == .key ? slots.key : slots.value)
+    Kernels.sumGroups(
+      rows: rows.count, heads: shape.heads, keyValueHeads: shape.keyValueHeads,
+      dimension: shape.headDimension, pass.floats(source, rows.lowerBound, wide), width: wide,
+      to: out, width: narrow)
+    if linear == .key { rotateBack(out, heads: shape.keyValueHeads) }
+    return (out, narrow)
+  }
+
+  private func rotateBack(_ x: UnsafeMutablePointer<Float>, heads: Int) {
+    Kernels.rotate(
+      rows: rows.count, first: rows.lowerBound, length: pass.length, heads: heads,
+      dimension: shape.headDimension, x, width: padded(heads * shape.headDimension),
+      turns: pass.rotation.start, inverse: true)
+  }
+
+  private func recallStrip(
+    _ slot: Slot, _ strip: Range<Int>, _ scratch: Slot
+  ) -> UnsafeMutablePointer<Float> {
+    let out = pass.arena.floats(scratch)
+    Kernels.recall(
+      pass.stripStart(slot, rows: rows, strip: strip), as: pass.storage,
+      count: rows.count * padded(strip.count), to: out)
+    return out
+  }
+}

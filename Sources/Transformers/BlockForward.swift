@@ -1,0 +1,181 @@
+import Tensors
+
+/// The way forward of a stretch of rows: everything between two attentions needs only the row
+/// itself, so a task takes its rows through all of it while they are in cache.
+///
+/// Shapes: rows R, hidden H, query width Q, key/value width V, intermediate F.
+struct BlockForward {
+  let model: FrozenModel
+  let adapter: ModelAdapter?
+  let pass: Pass
+  let rows: Range<Int>
+  let slots: WorkerSlots
+
+  private var shape: DecoderConfiguration { pass.shape }
+  private var hidden: Int { padded(shape.hidden) }
+  private var panel: UnsafeMutablePointer<Float> { pass.arena.floats(slots.panel) }
+  private var x: UnsafeMutablePointer<Float> { pass.floats(pass.x, rows.lowerBound, hidden) }
+
+  init(model: FrozenModel, adapter: ModelAdapter?, pass: Pass, block: Int, worker: Int) {
+    self.model = model
+    self.adapter = adapter
+    self.pass = pass
+    rows = pass.blocks[block]
+    slots = pass.workers[worker]
+  }
+
+  /// x[R, H] ← the tokens' embeddings.
+  func embed(_ tokens: UnsafePointer<Int32>) {
+    for row in rows {
+      model.embedding.readRow(Int(tokens[row]), into: pass.floats(pass.x, row, hidden))
+    }
+  }
+
+  /// x[R, H] → q[R, Q], k[R, V], v[R, V], rotated and kept.
+  func enterAttention(_ index: Int) {
+    let layer = model.layers[index]
+    let kept = pass.layers[index]
+    let group = adapter?.layers[index]?.attention
+    let y = pass.arena.floats(slots.wideA)
+    norm(layer.inputNorm, to: y, unit: kept.unit1, factors: kept.factors1)
+    let h = lowRankInput(group, kept.hAttention)
+    group?.project(rows: rows.count, y, width: hidden, to: h)
+    let operand = Operand(
+      rows: rows.count, depth: shape.hidden, y, width: hidden, for: layer[.query], layer[.key],
+      layer[.value], scratch: pass.arena.floats(slots.operandA))
+    let targets = [
+      (LinearLayer.query, slots.query, kept.q, shape.heads),
+      (.key, slots.key, kept.k, shape.keyValueHeads),
+      (.value, slots.value, kept.v, shape.keyValueHeads),
+    ]
+    for (linear, scratch, slot, heads) in targets {
+      let width = heads * shape.headDimension
+      let out = pass.arena.floats(scratch)
+      layer[linear].forward(
+        rows: rows.count, operand, to: out, width: padded(width), adding: false, panel: panel)
+      if let group, let member = group.member(linear) {
+        group.expand(member, rows: rows.count, h, addingTo: out, width: padded(width))
+      }
+      if linear != .value { rotate(out, heads: heads) }
+      Kernels.keep(
+        out, count: rows.count * padded(width), in: pass.row(slot, rows.lowerBound, width),
+        as: pass.storage)
+    }
+  }
+
+  /// x[R, H] += attended[R, Q] · Wₒᵀ.
+  func leaveAttention(_ index: Int) {
+    let kept = pass.layers[index]
+    let width = padded(shape.queryWidth)
+    let attended = pass.arena.floats(slots.query)
+    Kernels.recall(
+      pass.row(kept.attended, rows.lowerBound, shape.queryWidth), as: pass.storage,
+      count: rows.count * width, to: attended)
+    let matrix = model.layers[index][.output]
+    let operand = Operand(
+      rows: rows.count, depth: shape.queryWidth, attended, width: width, for: matrix,
+      scratch: pass.arena.floats(slots.operandA))
+    matrix.forward(
+      rows: rows.count, operand, to: x, width: hidden, adding: true, panel: panel)
+    if let group = adapter?.layers[index]?.output {
+      let h = lowRankInput(group, kept.hOutput)
+      group.project(rows: rows.count, attended, width: width, to: h)
+      group.expand(group.members[0], rows: rows.count, h, addingTo: x, width: hidden)
+    }
+  }
+
+  /// x[R, H] += silu(y·W_gᵀ) ⊙ (y·W_uᵀ) · W_dᵀ with y the second norm, strip by strip of F.
+  func feedForward(_ index: Int) {
+    let layer = model.layers[index]
+    let kept = pass.layers[index]
+    let groups = adapter?.layers[index]
+    let y = pass.arena.floats(slots.wideA)
+    norm(layer.middleNorm, to: y, unit: kept.unit2, factors: kept.factors2)
+    let h = lowRankInput(groups?.feedForward, kept.hFeedForward)
+    groups?.feedForward?.project(rows: rows.count, y, width: hidden, to: h)
+    let operand = Operand(
+      rows: rows.count, depth: shape.hidden, y, width: hidden, for: layer[.gate], layer[.up],
+      scratch: pass.arena.floats(slots.operandA))
+    // Its own place even when nothing is kept: h is in use until the last strip.
+    let hDown = kept.hDown.map { downRow($0, groups) } ?? pass.arena.floats(slots.dh)
+    let act = pass.arena.floats(slots.act)
+    for strip in pass.strips {
+      let gate = half(.gate, slots.gate, strip, operand, h, index, kept.gate)
+      let up = half(.up, slots.up, strip, operand, h, index, kept.up)
+      let width = padded(strip.count)
+      Kernels.swiglu(count: rows.count * width, gate: gate, up: up, to: act)
+      groups?.down?.project(
+        rows: rows.count, act, width: width, inputs: strip, to: hDown,
+        adding: strip.lowerBound > 0)
+      layer[.down].forward(
+        rows: rows.count,
+        Operand(
+          rows: rows.count, depth: strip.count, act, width: width, for: layer[.down],
+          scratch: pass.arena.floats(slots.operandB)),
+        inputs: strip, to: x, width: hidden, adding: true, panel: panel)
+    }
+    if let group = groups?.down {
+      group.expand(group.members[0], rows: rows.count, hDown, addingTo: x, width: hidden)
+    }
+  }
+
+  /// last[R, H] ← the final norm of x.
+  func finish() {
+    let first = rows.lowerBound
+    let whole = pass.purpose == .gradient
+    Kernels.norm(
+      rows: rows.count, width: shape.hidden, x, weight: model.finalNorm.start,
+      epsilon: shape.normEpsilon, to: pass.floats(pass.last, first, hidden),
+      kept: whole ? pass.row(pass.lastUnit, first, shape.hidden) : nil, as: pass.storage,
+      factors: whole ? pass.floats(pass.lastFactors, first, 1) : nil)
+  }
+
+  // MARK: Parts
+
+  /// One strip of gate or up, with its LoRA, kept if the pass keeps it.
+  private func half(
+    _ linear: LinearLayer, _ scratch: Slot, _ strip: Range<Int>, _ y: Operand,
+    _ h: UnsafePointer<Float>, _ index: Int, _ slot: Slot?
+  ) -> UnsafeMutablePointer<Float> {
+    let out = pass.arena.floats(scratch)
+    let width = padded(strip.count)
+    model.layers[index][linear].forward(
+      rows: rows.count, y, outputs: strip, to: out, width: width, adding: false, panel: panel)
+    if let group = adapter?.layers[index]?.feedForward, let member = group.member(linear) {
+      group.expand(member, rows: rows.count, h, outputs: strip, addingTo: out, width: width)
+    }
+    if let slot {
+      Kernels.keep(
+        out, count: rows.count * width, in: pass.stripStart(slot, rows: rows, strip: strip),
+        as: pass.storage)
+    }
+    return out
+  }
+
+  private func norm(
+    _ weight: FloatBuffer, to y: UnsafeMutablePointer<Float>, unit: Slot?, factors: Slot?
+  ) {
+    Kernels.norm(
+      rows: rows.count, width: shape.hidden, x, weight: weight.start,
+      epsilon: shape.normEpsilon, to: y,
+      kept: unit.map { pass.row($0, rows.lowerBound, shape.hidden) }, as: pass.storage,
+      factors: factors.map { pass.floats($0, rows.lowerBound, 1) })
+  }
+
+  private func rotate(_ x: UnsafeMutablePointer<Float>, heads: Int) {
+    Kernels.rotate(
+      rows: rows.count, first: rows.lowerBound, length: pass.length, heads: heads,
+      dimension: shape.headDimension, x, width: padded(heads * shape.headDimension),
+      turns: pass.rotation.start)
+  }
+
+  /// Where a group's H goes: its kept rows, or scratch.
+  private func lowRankInput(_ group: LowRank?, _ slot: Slot?) -> UnsafeMutablePointer<Float> {
+    guard let group, let slot else { return pass.arena.floats(slots.h) }
+    return pass.floats(slot, rows.lowerBound, group.width)
+  }
+
+  private func downRow(_ slot: Slot, _ groups: LayerAdapter?) -> UnsafeMutablePointer<Float> {
+    pass.floats(slot, rows.lowerBound, groups?.down?.width ?? 0)
+  }
+}

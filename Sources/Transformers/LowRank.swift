@@ -1,0 +1,174 @@
+import Adapters
+import Tensors
+
+/// The LoRA factors of linear layers that share an input: q, k, v; or gate, up; or one alone.
+///
+/// With H = X·Aᵀ for all members at once (`width` columns), a member's output gains H·(s·B)ᵀ. Each
+/// factor lies in memory in both orientations, so that every product reads it row by row.
+final class LowRank {
+  /// A member's place: its layer, the columns of H that are its, and where its numbers sit.
+  struct Member {
+    let layer: LinearLayer
+    let outputs: Int
+    let column: Int
+    let rangeA: Range<Int>
+    let rangeB: Range<Int>
+    /// s·B transposed, `[rank, padded outputs]`.
+    let across: Slot
+    /// s·B, `[outputs, padded rank]`.
+    let down: Slot
+    /// In a block's partial gradients: the transposed gradient of B, `[rank, padded outputs]`.
+    let partial: Int
+  }
+
+  let inputs: Int
+  let rank: Int
+  /// Rank as columns of H: the next multiple of 16.
+  let columns: Int
+  /// Columns of H.
+  let width: Int
+  let members: [Member]
+  /// In a block's partial gradients: the gradient of all A, `[width, padded inputs]`.
+  let partial: Int
+
+  private let arena: Arena
+  private let turned: Slot
+  private let straight: Slot
+
+  /// `places` are the members' layers with the ranges of their factors; `partials` counts the
+  /// floats of a block's partial gradients.
+  init?(
+    places: [(layer: LinearLayer, a: Range<Int>, b: Range<Int>)],
+    configuration: DecoderConfiguration, rank: Int, partials: inout Int
+  ) {
+    guard let first = places.first else { return nil }
+    self.rank = rank
+    inputs = configuration.shape(of: first.layer).inputs
+    columns = (rank + 15) / 16 * 16
+    width = columns * places.count
+    partial = partials
+    partials += width * padded(inputs)
+    var layout = ArenaLayout()
+    turned = layout.floats(inputs * width)
+    straight = layout.floats(width * padded(inputs))
+    var members: [Member] = []
+    for place in places {
+      let outputs = configuration.shape(of: place.layer).outputs
+      members.append(
+        Member(
+          layer: place.layer, outputs: outputs, column: members.count * columns,
+          rangeA: place.a, rangeB: place.b, across: layout.floats(columns * padded(outputs)),
+          down: layout.floats(outputs * columns), partial: partials))
+      partials += columns * padded(outputs)
+    }
+    self.members = members
+    arena = Arena(layout)
+  }
+
+  /// Copies the factors out of the flat list, B times `scale`.
+  func fill(from values: UnsafePointer<Float>, scale: Float) {
+    for member in members {
+      let a = values + member.rangeA.lowerBound
+      Kernels.turn(
+        rows: rank, columns: inputs, a, inputs, to: arena.floats(turned) + member.column, width)
+      let row = arena.floats(straight) + member.column * padded(inputs)
+      for index in 0..<rank {
+        (row + index * padded(inputs)).update(from: a + index * inputs, count: inputs)
+      }
+      let b = values + member.rangeB.lowerBound
+      let across = arena.floats(member.across)
+      Kernels.turn(
+        rows: member.outputs, columns: rank, b, rank, to: across, padded(member.outputs),
+        scale: scale)
+      let down = arena.floats(member.down)
+      Kernels.turn(
+        rows: rank, columns: member.outputs, across, padded(member.outputs), to: down, columns)
+    }
+  }
+
+  /// The member of a layer, if it has factors.
+  func member(_ layer: LinearLayer) -> Member? { members.first { $0.layer == layer } }
+
+  // MARK: Forward
+
+  /// h (+)= x·Aᵀ over a range of inputs; x points at the range's first column.
+  func project(
+    rows: Int, _ x: UnsafePointer<Float>, width ldx: Int, inputs range: Range<Int>? = nil,
+    to h: UnsafeMutablePointer<Float>, adding: Bool = false
+  ) {
+    let range = range ?? 0..<inputs
+    Kernels.multiply(
+      rows, width, range.count, x, (ldx, 1), arena.floats(turned) + range.lowerBound * width,
+      width, h, width, adding: adding)
+  }
+
+  /// y += h·(s·B)ᵀ over a range of outputs; y points at the range's first column.
+  func expand(
+    _ member: Member, rows: Int, _ h: UnsafePointer<Float>, outputs range: Range<Int>? = nil,
+    addingTo y: UnsafeMutablePointer<Float>, width ldy: Int
+  ) {
+    let range = range ?? 0..<member.outputs
+    Kernels.multiply(
+      rows, range.count, rank, h + member.column, (width, 1),
+      arena.floats(member.across) + range.lowerBound, padded(member.outputs), y, ldy,
+      adding: true)
+  }
+
+  // MARK: Backward
+
+  /// dh (+)= dy·(s·B), and the block's partial gradient of B ← dy, over a range of outputs.
+  func contract(
+    _ member: Member, rows: Int, _ dy: UnsafePointer<Float>, width ldy: Int,
+    h: UnsafePointer<Float>, outputs range: Range<Int>? = nil,
+    to dh: UnsafeMutablePointer<Float>, adding: Bool = false,
+    partials: UnsafeMutablePointer<Float>
+  ) {
+    let range = range ?? 0..<member.outputs
+    Kernels.multiply(
+      rows, columns, range.count, dy, (ldy, 1),
+      arena.floats(member.down) + range.lowerBound * columns, columns, dh + member.column, width,
+      adding: adding)
+    Kernels.multiply(
+      rank, range.count, rows, h + member.column, (1, width), dy, ldy,
+      partials + member.partial + range.lowerBound, padded(member.outputs), adding: false)
+  }
+
+  /// dx += dh·A over a range of inputs; dx points at the range's first column.
+  func reach(
+    rows: Int, _ dh: UnsafePointer<Float>, inputs range: Range<Int>? = nil,
+    addingTo dx: UnsafeMutablePointer<Float>, width ldx: Int, adding: Bool = true
+  ) {
+    let range = range ?? 0..<inputs
+    Kernels.multiply(
+      rows, range.count, width, dh, (width, 1), arena.floats(straight) + range.lowerBound,
+      padded(inputs), dx, ldx, adding: adding)
+  }
+
+  /// The block's partial gradient of A ← dhᵀ·x over a range of inputs.
+  func collect(
+    rows: Int, dh: UnsafePointer<Float>, _ x: UnsafePointer<Float>, width ldx: Int,
+    inputs range: Range<Int>? = nil, partials: UnsafeMutablePointer<Float>
+  ) {
+    let range = range ?? 0..<inputs
+    Kernels.multiply(
+      width, range.count, rows, dh, (1, width), x, ldx, partials + partial + range.lowerBound,
+      padded(inputs), adding: false)
+  }
+
+  /// Adds the blocks' partial gradients, in their order, to the flat gradient.
+  func reduce(
+    partials: UnsafePointer<Float>, stride: Int, blocks: Int, scale: Float,
+    into gradient: UnsafeMutablePointer<Float>
+  ) {
+    for member in members {
+      Kernels.gatherGradient(
+        rows: rank, columns: inputs, blocks: blocks, stride: stride,
+        partials + partial + member.column * padded(inputs), padded(inputs), scale: 1,
+        to: gradient + member.rangeA.lowerBound, (inputs, 1))
+      Kernels.gatherGradient(
+        rows: rank, columns: member.outputs, blocks: blocks, stride: stride,
+        partials + member.partial, padded(member.outputs), scale: scale,
+        to: gradient + member.rangeB.lowerBound, (1, rank))
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import Tensors
+
+/// What a pass over a batch of windows is for, and so what it must keep.
+enum Purpose: Sendable {
+  /// Only the losses: every decoder block reuses the same few arrays.
+  case loss
+  /// Losses and gradients: each block's activations stay until the way back.
+  case gradient
+}
+
+/// The activations of one decoder block that outlive the work on a stretch of rows.
+struct LayerSlots {
+  /// Unit rows and factors of the two norms; absent when only losses are wanted.
+  let unit1, factors1, unit2, factors2: Slot?
+  let q, k, v, attended, logSums: Slot
+  let gate, up: Slot?
+  /// H of the LoRA groups.
+  let hAttention, hOutput, hFeedForward, hDown: Slot?
+
+  init(
+    shape: DecoderConfiguration, tokens: Int, storage: Storage, purpose: Purpose,
+    widths: [Int], layout: inout ArenaLayout
+  ) {
+    let whole = purpose == .gradient
+    func kept(_ width: Int) -> Slot { layout.kept(tokens * padded(width), as: storage) }
+    func h(_ index: Int) -> Slot? {
+      whole && widths[index] > 0 ? layout.floats(tokens * widths[index]) : nil
+    }
+    unit1 = whole ? kept(shape.hidden) : nil
+    factors1 = whole ? layout.floats(tokens) : nil
+    unit2 = whole ? kept(shape.hidden) : nil
+    factors2 = whole ? layout.floats(tokens) : nil
+    q = kept(shape.queryWidth)
+    k = kept(shape.keyValueWidth)
+    v = kept(shape.keyValueWidth)
+    attended = kept(shape.queryWidth)
+    logSums = layout.floats(tokens * shape.heads)
+    gate = whole ? kept(shape.intermediate) : nil
+    up = whole ? kept(shape.intermediate) : nil
+    hAttention = h(0)
+    hOutput = h(1)
+    hFeedForward = h(2)
+    hDown = h(3)
+  }
+}
+
+/// Scratch of one worker: what a stretch of rows needs while it is worked on.
+struct WorkerSlots {
+  let panel, wideA, wideB, query, key, value, gate, up, act, h, dh, attention, logits: Slot
+  /// Operands of products: one that serves many, and one for the moment.
+  let operandA, operandB: Slot
+}
+
+/// The memory of a pass over up to `capacity` windows of `length` tokens, laid out once and used
+/// again.
+final class Pass {
+  /// Columns of the feed-forward block that are worked on at once, so that they stay in cache.
+  static let feedForwardStrip = 256
+  /// Rows that one task takes through a block: enough to make unpacking a weight cheap, few
+  /// enough for the second-level cache.
+  static let mostRows = 256
+
+  let capacity: Int
+  let length: Int
+  let purpose: Purpose
+  let storage: Storage
+  let shape: DecoderConfiguration
+  let arena: Arena
+  let layers: [LayerSlots]
+  let workers: [WorkerSlots]
+  let rotation: RotationTable
+  /// The residual stream, its gradient, the last norm's output with what its way back needs.
+  let x, dx, last, lastUnit, lastFactors: Slot
+  /// Gradients around the attention, rows like q's.
+  let dattended, dq, dk, dv: Slot
+  /// Partial gradients, one stretch for each task.
+  let partials: Slot
+  let partialFloats: Int
+  /// Windows of the pass that is under way.
+  private(set) var windows: Int
+  /// Its stretches of rows, one a task.
+  private(set) var blocks: [Range<Int>]
+  /// Its stretches of rows whose logits exist at once.
+  private(set) var slices: [Range<Int>]
+
+  init(
+    shape: DecoderConfiguration, capacity: Int, length: Int, purpose: Purpose, storage: Storage,
+    adapter: ModelAdapter?
+  ) {
+    self.shape = shape
+    self.capacity = capacity
+    self.length = length
+    self.purpose = purpose
+    self.storage = storage
+    let tokens = capacity * length
+    windows = capacity
+    blocks = Self.stretches(of: tokens, most: Self.mostRows)
+    slices = Self.stretches(of: tokens, most: Self.sliceRows(shape))
+    rotation = RotationTable(length: length, configuration: shape)
+
+    var layout = ArenaLayout()
+    let whole = purpose == .gradient
+    var layers: [LayerSlots] = []
+    for index in 0..<shape.layers {
+      if !whole, let first = layers.first {
+        layers.append(first)
+        continue
+      }
+      let groups = adapter?.layers[index]
+      layers.append(
+        LayerSlots(
+          shape: shape, tokens: tokens, storage: storage, purpose: purpose,
+          widths: [groups?.attention, groups?.output, groups?.feedForward, groups?.down].map {
+            $0?.width ?? 0
+          }, layout: &layout))
+    }
+    self.layers = layers
+    let wide = tokens * padded(shape.hidden)
+    let query = tokens * padded(shape.queryWidth)
+    x = layout.floats(wide)
+    last = layout.floats(wide)
+    dx = layout.floats(whole ? wide : 0)
+    lastUnit = layout.kept(whole ? wide : 0, as: storage)
+    lastFactors = layout.floats(whole ? tokens : 0)
+    dattended = layout.floats(whole ? query : 0)
+    dq = layout.floats(whole ? query : 0)
+    dk = layout.floats(whole ? query : 0)
+    dv = layout.floats(whole ? query : 0)
+    partialFloats = whole ? adapter?.partialFloats ?? 0 : 0
+    partials = layout.floats(partialFloats * blocks.count)
+    let rows = min(tokens, Self.mostRows)
+    let most = adapter?.layers.compactMap { $0 }.flatMap(\.groups).map(\.width).max() ?? 0
+    let sliceRows = min(tokens, Self.sliceRows(shape))
+    // Sixteen rows at least: operands in place may need them.
+    let logits = max(sliceRows, 16) * (whole ? padded(shape.vocabulary) : Self.lossStrip)
+    workers = (0..<Workers.count).map { _ in
+      Self.scratch(shape, rows: rows, length: length, lowRank: most, logits: logits, &layout)
+    }
+    arena = Arena(layout)
+  }
+
+  private static func scratch(
+    _ shape: DecoderConfiguration, rows: Int, length: Int, lowRank: Int, logits: Int,
+    _ layout: inout ArenaLayout
+  ) -> WorkerSlots {
+    let strip = rows * feedForwardStrip
+    return WorkerSlots(
+      panel: layout.floats(FrozenMatrix.panelFloats),
+      wideA: layout.floats(rows * padded(shape.hidden)),
+      wideB: layout.floats(rows * padded(shape.hidden)),
+      query: layout.floats(rows * padded(shape.queryWidth)),
+      key: layout.floats(rows * padded(shape.keyValueWidth)),
+      value: layout.floats(rows * padded(shape.keyValueWidth)),
+      gate: layout.floats(strip), up: layout.floats(strip), act: layout.floats(strip),
+      h: layout.floats(rows * lowRank), dh: layout.floats(rows * lowRank),
+      attention: layout.floats(
+        CausalAttention.scratchFloats(length: length, dimension: shape.headDimension)),
+      logits: layout.floats(logits),
+      operandA: layout.floats(
+        Operand.floats(rows: rows, depth: max(shape.hidden, shape.queryWidth))),
+      operandB: layout.floats(
+        Operand.floats(
+          rows: rows, depth: max(shape.queryWidth, shape.keyValueWidth, feedForwardStrip))))
+  }
+
+  /// Columns of the vocabulary whose logits exist at once when only losses are wanted.
+  static let lossStrip = 1024
+
+  /// Rows whose logits exist at once: about 25 MB of them, and no less than repays unpacking.
+  private static func sliceRows(_ shape: DecoderConfiguration) -> Int {
+    max(16, min(128, 6_400_000 / padded(shape.vocabulary)))
+  }
+
+  /// About equal stretches of `0..<total` of at most `most`; at least four if there is work for
+  /// them, so that a core that others use too does not hold up the rest.
+  private static func stretches(of total: Int, most: Int) -> [Range<Int>] {
+    let count = max((total + most - 1) / most, min(4, (total + 27) / 28))
+    return (0..<count).map { $0 * total / count..<($0 + 1) * total / count }
+  }
+
+  /// Prepares for `windows` windows, at most `capacity`.
+  func begin(windows: Int) {
+    precondition(windows <= capacity)
+    self.windows = windows
+    blocks = Self.stretches(of: windows * length, most: Self.mostRows)
+    slices = Self.stretches(of: windows * length, most: Self.sliceRows(shape))
+  }
+
+  /// The strips of the feed-forward block's columns, in order.
+  var strips: [Range<Int>] {
+    stride(from: 0, to: shape.intermediate, by: Self.feedForwardStrip).map {
+      $0..<min($0 + Self.feedForwardStrip, shape.intermediate)
+    }
+  }
+
+  /// Where a task's strip of gate or up is kept: a task's strips follow one another, each
+  /// `[rows, padded strip]`.
+  func stripStart(_ slot: Slot, rows: Range<Int>, strip: Range<Int>) -> UnsafeMutableRawPointer {
+    let before = rows.lowerBound * padded(shape.intermediate) + rows.count * strip.lowerBound
+    return arena.bytes(slot) + before * storage.elementBytes
+  }
+
+  /// First kept element of a row.
+  func row(_ slot: Slot, _ index: Int, _ width: Int) -> UnsafeMutableRawPointer {
+    arena.bytes(slot) + index * padded(width) * storage.elementBytes
+  }
+
+  /// First float of a row of `stride` floats.
+  func floats(_ slot: Slot, _ index: Int, _ stride: Int) -> UnsafeMutablePointer<Float> {
+    arena.floats(slot) + index * stride
+  }
+}

@@ -1,0 +1,176 @@
+import CKernels
+import Glibc
+import Testing
+
+@Suite struct AttentionTests {
+  struct Shape: CustomTestStringConvertible {
+    let windows, length, heads, shared, dimension: Int
+    var testDescription: String { "\(windows)×\(length), \(heads)/\(shared) heads of \(dimension)" }
+    var rows: Int { windows * length }
+    var queryWidth: Int { heads * dimension }
+    var keyWidth: Int { shared * dimension }
+  }
+
+  static let shapes = [
+    Shape(windows: 1, length: 1, heads: 1, shared: 1, dimension: 2),
+    Shape(windows: 2, length: 9, heads: 4, shared: 2, dimension: 6),
+    Shape(windows: 1, length: 57, heads: 3, shared: 1, dimension: 64),
+    Shape(windows: 1, length: 130, heads: 2, shared: 2, dimension: 20),
+    Shape(windows: 1, length: 40, heads: 1, shared: 1, dimension: 128),
+  ]
+
+  /// Out of plain loops in double: row-major [rows][heads * dimension].
+  static func plain(_ s: Shape, _ q: [Double], _ k: [Double], _ v: [Double]) -> [Double] {
+    var out = [Double](repeating: 0, count: s.rows * s.queryWidth)
+    for row in 0..<s.rows {
+      let first = row / s.length * s.length
+      for head in 0..<s.heads {
+        let own = row * s.queryWidth + head * s.dimension
+        let shared = head / (s.heads / s.shared) * s.dimension
+        let scores = (first...row).map { other in
+          exp(
+            (0..<s.dimension).reduce(0) { $0 + q[own + $1] * k[other * s.keyWidth + shared + $1] }
+              / Double(s.dimension).squareRoot())
+        }
+        let total = scores.reduce(0, +)
+        for d in 0..<s.dimension {
+          for other in first...row {
+            out[own + d] += scores[other - first] / total * v[other * s.keyWidth + shared + d]
+          }
+        }
+      }
+    }
+    return out
+  }
+
+  /// Everything a task needs, in padded rows.
+  final class Case {
+    let shape: Shape
+    let (q, k, v, d): ([Float], [Float], [Float], [Float])
+    var out, lse, dq, dk, dv, scratch: [Float]
+
+    init(_ shape: Shape) {
+      self.shape = shape
+      q = numbers(shape.rows * shape.queryWidth, seed: 1, scale: 2)
+      k = numbers(shape.rows * shape.keyWidth, seed: 2, scale: 2)
+      v = numbers(shape.rows * shape.keyWidth, seed: 3)
+      d = numbers(shape.rows * shape.queryWidth, seed: 4)
+      let wide = [Float](repeating: 0, count: shape.rows * hk_padded(shape.queryWidth))
+      (out, dq, dk, dv) = (wide, wide, wide, wide)
+      lse = [Float](repeating: 0, count: shape.rows * shape.heads)
+      scratch = [Float](
+        repeating: .nan, count: hk_attention_floats(shape.length, shape.dimension))
+    }
+
+    func run(backward: Bool) {
+      let s = shape
+      let (q, k, v) = (
+        padRows(q, width: s.queryWidth), padRows(k, width: s.keyWidth),
+        padRows(v, width: s.keyWidth)
+      )
+      let d = padRows(d, width: s.queryWidth)
+      q.withUnsafeBytes { q in
+        k.withUnsafeBytes { k in
+          v.withUnsafeBytes { v in
+            d.withUnsafeBufferPointer { d in
+              out.withUnsafeMutableBytes { out in
+                lse.withUnsafeMutableBufferPointer { lse in
+                  dq.withUnsafeMutableBufferPointer { dq in
+                    dk.withUnsafeMutableBufferPointer { dk in
+                      dv.withUnsafeMutableBufferPointer { dv in
+                        var attention = hk_attention(
+                          length: s.length, heads: s.heads, kv_heads: s.shared,
+                          dimension: s.dimension, bf16: 0, ldq: hk_padded(s.queryWidth),
+                          ldk: hk_padded(s.keyWidth), q: q.baseAddress!, k: k.baseAddress!,
+                          v: v.baseAddress!, out: out.baseAddress!, lse: lse.baseAddress!,
+                          dout: d.baseAddress!, dq: dq.baseAddress!, dk: dk.baseAddress!,
+                          dv: dv.baseAddress!)
+                        for task in 0..<s.windows * s.heads {
+                          if backward {
+                            hk_attention_backward(&attention, task, &scratch)
+                          } else {
+                            hk_attention_forward(&attention, task, &scratch)
+                          }
+                        }
+                      }
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: shapes)
+  func attentionIsThatOfPlainLoops(shape: Shape) {
+    withEveryInstructionSet { isa in
+      let it = Case(shape)
+      it.run(backward: false)
+      let expected = Self.plain(
+        shape, it.q.map(Double.init), it.k.map(Double.init), it.v.map(Double.init))
+      #expect(distance(cutRows(it.out, width: shape.queryWidth), expected) < 3e-6, "isa \(isa)")
+    }
+  }
+
+  @Test(arguments: shapes)
+  func gradientsAgreeWithFiniteDifferences(shape: Shape) {
+    let it = Case(shape)
+    let inputs = [it.q, it.k, it.v].map { $0.map(Double.init) }
+    let d = it.d.map(Double.init)
+    func value(_ x: [[Double]]) -> Double {
+      zip(Self.plain(shape, x[0], x[1], x[2]), d).reduce(0) { $0 + $1.0 * $1.1 }
+    }
+    // A few coordinates of each input: the loops are slow.
+    var slopes: [[Int: Double]] = [[:], [:], [:]]
+    for input in 0..<3 {
+      let count = inputs[input].count
+      for index in stride(from: count - 1, through: 0, by: -max(1, count / 12)) {
+        var (up, down) = (inputs, inputs)
+        up[input][index] += 1e-5
+        down[input][index] -= 1e-5
+        slopes[input][index] = (value(up) - value(down)) / 2e-5
+      }
+    }
+    withEveryInstructionSet { isa in
+      let it = Case(shape)
+      it.run(backward: false)
+      it.run(backward: true)
+      let found = [it.dq, it.dk, it.dv].map { cutRows($0, width: shape.queryWidth) }
+      for input in 0..<3 {
+        for (index, slope) in slopes[input] {
+          var sum = 0.0
+          if input == 0 {
+            sum = Double(found[0][index])
+          } else {  // every query head has its own gradient of the shared key or value
+            let (row, column) = (index / shape.keyWidth, index % shape.keyWidth)
+            let group = shape.heads / shape.shared
+            for g in 0..<group {
+              let head = column / shape.dimension * group + g
+              let at = row * shape.queryWidth + head * shape.dimension + column % shape.dimension
+              sum += Double(found[input][at])
+            }
+          }
+          #expect(abs(sum - slope) < 2e-5 * max(1, abs(slope)), "isa \(isa) \(input) \(index)")
+        }
+      }
+    }
+  }
+
+  @Test func oneStepIsTheLastRow() {
+    let shape = Shape(windows: 1, length: 37, heads: 4, shared: 2, dimension: 10)
+    let it = Case(shape)
+    let expected = Self.plain(
+      shape, it.q.map(Double.init), it.k.map(Double.init), it.v.map(Double.init))
+    withEveryInstructionSet { isa in
+      var out = [Float](repeating: .nan, count: shape.queryWidth)
+      var scores = [Float](repeating: 0, count: 64)
+      hk_attention_step(
+        4, 2, 10, 37, Array(it.q.suffix(shape.queryWidth)), it.k, it.v, shape.keyWidth, &out,
+        &scores)
+      #expect(distance(out, Array(expected.suffix(shape.queryWidth))) < 3e-6, "isa \(isa)")
+    }
+  }
+}
