@@ -1,0 +1,176 @@
+import FoundationEssentials
+import Identities
+import Records
+import SwiftProtobuf
+
+/// The contributions that a frontier stands for.
+public struct Expansion: Sendable {
+  /// Sorted.
+  public let members: [ContentID]
+  /// The same, for asking.
+  public let set: Set<ContentID>
+  /// The frontier's round.
+  public let round: UInt32
+}
+
+extension Logbook {
+  /// Finds the contributions that a frontier stands for.
+  ///
+  /// - Throws: ``LedgerError/missing(lab:sequence:)`` or ``LedgerError/unsealed`` while entries are
+  ///   still to come; the other cases say that it will never mean anything.
+  public mutating func expand(_ frontier: Hanse_V1_Frontier) throws(LedgerError) -> Expansion {
+    guard let key: [UInt8] = try? frontier.serializedBytes() else { throw .wrongMembers }
+    if let known = expansions[key] { return known }
+    let under = try admissions(under: frontier.seal)
+    guard frontier.round <= under.round &+ UInt32(Limits.roundsAboveSealMax) else {
+      throw .tooFarAboveSeal(rounds: frontier.round - under.round)
+    }
+    try requireHeld(frontier.above)
+    var excluded: [LabID: Set<UInt64>] = [:]
+    for exclusion in frontier.excluded {
+      if let lab = LabID(bytes: exclusion.lab) { excluded[lab] = Set(exclusion.sequences) }
+    }
+    var members = under.admitted
+    for position in frontier.above {
+      guard let lab = LabID(bytes: position.lab) else { throw .wrongMembers }
+      for entry in log(of: lab).prefix(Int(position.sequence)) {
+        guard case .contribution = entry.message.payload,
+          !under.admittedSet.contains(entry.id), !under.rejected.contains(entry.id),
+          !(excluded[lab]?.contains(entry.sequence) ?? false)
+        else { continue }
+        members.append(entry.id)
+      }
+    }
+    members.sort()
+    guard ContentID.members(members).bytes == Array(frontier.members),
+      highestRound(members) == frontier.round
+    else { throw .wrongMembers }
+    let result = Expansion(members: members, set: Set(members), round: frontier.round)
+    expansions[key] = result
+    return result
+  }
+
+  private func highestRound(_ members: [ContentID]) -> UInt32 {
+    members.reduce(0) { highest, id in
+      guard case .contribution(let message)? = entryByID[id]?.message.payload else {
+        return highest
+      }
+      return max(highest, message.round)
+    }
+  }
+
+  /// The largest frontier of admitted contributions, closed under bases.
+  ///
+  /// - Parameters:
+  ///   - round: contributions of later rounds are left out.
+  ///   - holding: whether a contribution's payload is here.
+  public mutating func head(
+    upTo round: UInt32 = .max, holding: (ContributionState) -> Bool
+  ) -> Hanse_V1_Merge {
+    settle()
+    var set: Set<ContentID> = []
+    for state in contributionsInOrder {
+      guard state.status == .admitted, state.round <= round, holding(state),
+        let base = try? expand(state.message.base.frontier), base.set.isSubset(of: set)
+      else { continue }
+      set.insert(state.id)
+    }
+    return merge(of: set)
+  }
+
+  /// Writes a set of contributions as a merge under the newest roster.
+  private mutating func merge(of set: Set<ContentID>) -> Hanse_V1_Merge {
+    var merge = Hanse_V1_Merge()
+    merge.rosterVersion = roster.version
+    for candidate in [seal] + olderSeals.reversed() {
+      guard let under = try? admissions(under: candidate), under.admittedSet.isSubset(of: set)
+      else { continue }
+      merge.frontier = frontier(of: set, over: candidate, under)
+      return merge
+    }
+    var none = Hanse_V1_Seal()
+    none.rosterVersion = 1
+    let under = SealAdmissions(admitted: [], rejected: [], admittedSet: [], round: 0)
+    merge.frontier = frontier(of: set, over: none, under)
+    return merge
+  }
+
+  private func frontier(
+    of set: Set<ContentID>, over seal: Hanse_V1_Seal, _ under: SealAdmissions
+  ) -> Hanse_V1_Frontier {
+    var frontier = Hanse_V1_Frontier()
+    frontier.seal = seal
+    for lab in labs {
+      let open = log(of: lab).filter { entry in
+        guard case .contribution = entry.message.payload else { return false }
+        return !under.admittedSet.contains(entry.id) && !under.rejected.contains(entry.id)
+      }
+      guard let last = open.last(where: { set.contains($0.id) }) else { continue }
+      frontier.above.append(last.position)
+      let left = open.filter { $0.sequence < last.sequence && !set.contains($0.id) }
+      guard !left.isEmpty else { continue }
+      var exclusion = Hanse_V1_Exclusion()
+      exclusion.lab = .init(lab.bytes)
+      exclusion.sequences = left.map(\.sequence)
+      frontier.excluded.append(exclusion)
+    }
+    let members = set.sorted()
+    frontier.round = highestRound(members)
+    frontier.members = .init(ContentID.members(members).bytes)
+    return frontier
+  }
+
+  /// The merge that everything begins from: no contribution, round 0.
+  public func emptyMerge() -> Hanse_V1_Merge {
+    var merge = Hanse_V1_Merge()
+    merge.rosterVersion = 1
+    merge.frontier.seal.rosterVersion = 1
+    merge.frontier.members = .init(ContentID.members([]).bytes)
+    return merge
+  }
+
+  /// Whether everything in a frontier is admitted by the current seal: it is final.
+  public mutating func isSealed(_ frontier: Hanse_V1_Frontier) -> Bool {
+    guard let expansion = try? expand(frontier), let under = try? admissions(under: seal) else {
+      return false
+    }
+    return expansion.set.isSubset(of: under.admittedSet)
+  }
+
+  /// What a merge folds, round by round, empty rounds left out.
+  ///
+  /// - Throws: ``LedgerError``, also when a member of the frontier is not admitted here.
+  public mutating func landingGroups(
+    of merge: Hanse_V1_Merge
+  ) throws(LedgerError) -> [LandingGroup] {
+    settle()
+    let expansion = try expand(merge.frontier)
+    var landing: [ContentID: UInt32] = [:]
+    for id in expansion.members { landing[id] = expansion.round }
+    for id in expansion.members {
+      guard let state = contributions[id], state.status == .admitted else { throw .wrongMembers }
+      let base = try expand(state.message.base.frontier)
+      guard base.set.isSubset(of: expansion.set) else { throw .wrongMembers }
+      for counted in base.members {
+        landing[counted] = min(landing[counted] ?? .max, state.round - 1)
+      }
+    }
+    let recalled = Set(roster(version: merge.rosterVersion)?.recalled ?? [])
+    var groups: [UInt32: [AdmittedContribution]] = [:]
+    for id in expansion.members {
+      guard let state = contributions[id], let round = landing[id] else { throw .wrongMembers }
+      groups[round, default: []].append(
+        AdmittedContribution(
+          id: id, author: state.author, round: state.round, landingRound: round,
+          tokens: state.message.tokens, isRecalled: recalled.contains(id)))
+    }
+    return groups.keys.sorted().map { LandingGroup(round: $0, contributions: groups[$0] ?? []) }
+  }
+}
+
+extension Logbook {
+  /// Whether a contribution is admitted by the current seal: final.
+  public mutating func isSealedContribution(_ id: ContentID) -> Bool {
+    (try? admissions(under: seal))?.admittedSet.contains(id) ?? false
+  }
+}

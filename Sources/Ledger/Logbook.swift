@@ -1,0 +1,172 @@
+import Identities
+import Records
+
+/// The logs of all labs, and everything that follows from them: roster, seals, admission, frontier.
+///
+/// A pure function of the set of entries: two ledgers with the same entries agree on everything, in
+/// whatever order the entries came. It knows no socket, file, clock or random source.
+///
+/// `append` only files an entry; ``settle()`` draws the conclusions, so that a batch is concluded
+/// once. What the properties show is as of the last `settle`.
+public struct Logbook: Sendable {
+  /// What became of an entry.
+  public enum Outcome: Sendable, Equatable {
+    /// It is now in its log.
+    case appended
+    /// It was there already.
+    case known
+    /// The entry before it has not arrived: entries after this sequence are needed first.
+    case gap(after: UInt64)
+    /// It names a roster version that is not known here yet.
+    case unknownRoster(UInt32)
+    /// Another entry stands at its sequence: proof that its lab lied. The log is excluded from here.
+    case equivocation(UInt64)
+  }
+
+  /// Two entries by one lab at one sequence.
+  public struct Fork: Sendable {
+    /// The lowest sequence at which two were seen.
+    public let sequence: UInt64
+    /// The entry that is in the log here.
+    public let held: ContentID
+    /// The other one.
+    public let other: Entry
+  }
+
+  /// The founding document.
+  public let charter: Charter
+  /// Every lab that has a log here or a seat, sorted.
+  public private(set) var labs: [LabID]
+  private var logs: [LabID: [Entry]] = [:]
+  private(set) var entryByID: [ContentID: Entry] = [:]
+  /// Proofs of equivocation by lab.
+  public private(set) var forks: [LabID: Fork] = [:]
+
+  /// All rosters that were enacted, version 1 first.
+  public internal(set) var rosters: [Roster]
+  /// The seal of the current logs.
+  public internal(set) var seal: Hanse_V1_Seal
+  /// Seals of earlier settles, oldest first: what a head that lags behind the seal is written over.
+  var olderSeals: [Hanse_V1_Seal] = []
+  static let olderSealsMax = 64
+  /// Highest sealed sequence by lab.
+  var sealed: [LabID: UInt64] = [:]
+  var contributions: [ContentID: ContributionState] = [:]
+  /// Contribution ids by (round, id).
+  var contributionOrder: [ContentID] = []
+  var sealAdmissions: [ContentID: SealAdmissions] = [:]
+  var expansions: [[UInt8]: Expansion] = [:]
+  private var isSettled = true
+
+  /// An empty ledger of a federation.
+  public init(charter: Charter) {
+    self.charter = charter
+    rosters = [Roster(charter: charter)]
+    labs = charter.founders.map(\.lab).sorted()
+    seal = Hanse_V1_Seal()
+    seal.rosterVersion = 1
+  }
+
+  /// The newest roster that was enacted.
+  public var roster: Roster { rosters[rosters.count - 1] }
+
+  /// A roster by version.
+  public func roster(version: UInt32) -> Roster? {
+    version >= 1 && Int(version) <= rosters.count ? rosters[Int(version) - 1] : nil
+  }
+
+  /// A lab's log, sequence 1 first.
+  public func log(of lab: LabID) -> [Entry] { logs[lab] ?? [] }
+
+  /// An entry by its id.
+  public func entry(_ id: ContentID) -> Entry? { entryByID[id] }
+
+  /// Where each log ends, sorted by lab; labs without entries are left out.
+  public var heads: [Hanse_V1_LogPosition] { labs.compactMap { logs[$0]?.last?.position } }
+
+  /// How many entries there are in all.
+  public var entryCount: Int { entryByID.count }
+
+  /// Files an entry in its log.
+  ///
+  /// - Throws: ``LedgerError`` when it has no place there; the ledger is then unchanged.
+  public mutating func append(_ entry: Entry) throws(LedgerError) -> Outcome {
+    guard entry.federation == charter.id else { throw .otherFederation(entry.federation) }
+    if entryByID[entry.id] != nil { return .known }
+    if entry.rosterVersion > roster.version { settle() }
+    guard let roster = roster(version: entry.rosterVersion) else {
+      return .unknownRoster(entry.rosterVersion)
+    }
+    guard let member = roster.member(entry.lab) else {
+      throw .notAMember(lab: entry.lab, version: entry.rosterVersion)
+    }
+    let log = logs[entry.lab] ?? []
+    let sequence = Int(entry.sequence)
+    guard sequence <= log.count + 1 else { return .gap(after: UInt64(log.count)) }
+    do { try entry.verify(with: member.key) } catch { throw .record(error) }
+    if sequence <= log.count { return fork(entry, held: log[sequence - 1]) }
+    if let fork = forks[entry.lab] {
+      throw .equivocated(lab: entry.lab, sequence: fork.sequence)
+    }
+    guard entry.previous == log.last?.id else {
+      throw .brokenChain(lab: entry.lab, sequence: entry.sequence)
+    }
+    logs[entry.lab, default: []].append(entry)
+    entryByID[entry.id] = entry
+    if !labs.contains(entry.lab) {
+      labs.append(entry.lab)
+      labs.sort()
+    }
+    isSettled = false
+    return .appended
+  }
+
+  private mutating func fork(_ entry: Entry, held: Entry) -> Outcome {
+    if let known = forks[entry.lab], known.sequence <= entry.sequence {
+      return .equivocation(known.sequence)
+    }
+    forks[entry.lab] = Fork(sequence: entry.sequence, held: held.id, other: entry)
+    isSettled = false
+    return .equivocation(entry.sequence)
+  }
+
+  /// Draws the conclusions from what was appended since the last call.
+  public mutating func settle() {
+    guard !isSettled else { return }
+    rosters = rosters(within: nil)
+    for member in roster.members where !labs.contains(member.lab) { labs.append(member.lab) }
+    labs.sort()
+    settleSeal()
+    settleContributions()
+    isSettled = true
+  }
+
+  /// The entries of a log that count, in order.
+  ///
+  /// Left out: what lies beyond `bounds`, beyond a removal, behind an equivocation unless it was
+  /// sealed, and what names an older roster version than an earlier entry of the log.
+  func entries(
+    of lab: LabID, within bounds: [LabID: UInt64]?, removalsCount: Bool = true
+  ) -> [Entry] {
+    var last = UInt64.max
+    if let bounds { last = bounds[lab] ?? 0 }
+    if removalsCount, let cutoff = rosters[rosters.count - 1].cutoffs[lab] {
+      last = min(last, max(cutoff, sealed[lab] ?? 0))
+    }
+    if let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
+    var version: UInt32 = 0
+    var result: [Entry] = []
+    for entry in logs[lab] ?? [] {
+      if entry.sequence > last { break }
+      guard entry.rosterVersion >= version else { continue }
+      version = entry.rosterVersion
+      result.append(entry)
+    }
+    return result
+  }
+
+  func isWithin(_ entry: Entry, _ bounds: [LabID: UInt64]?) -> Bool {
+    guard let bounds else { return true }
+    return entry.sequence <= bounds[entry.lab] ?? 0
+  }
+}

@@ -1,0 +1,115 @@
+import FoundationEssentials
+import Identities
+import SwiftProtobuf
+
+/// One item of a lab's log, read from its bytes and checked as far as the bytes alone allow.
+///
+/// The signature is checked by ``verify(with:)``, since only the roster knows a lab's key.
+public struct Entry: Sendable, Hashable {
+  /// Content id of `body`: the entry's name everywhere.
+  public let id: ContentID
+  /// The signed bytes, exactly as carried.
+  public let body: [UInt8]
+  /// Ed25519, 64 bytes.
+  public let signature: [UInt8]
+  /// The message in `body`.
+  public let message: Hanse_V1_Entry
+  /// Whose log it belongs to.
+  public let lab: LabID
+  /// Which federation.
+  public let federation: ContentID
+  /// The entry before in the same log; nil at sequence 1.
+  public let previous: ContentID?
+
+  /// Position in the log, from 1.
+  public var sequence: UInt64 { message.sequence }
+  /// The roster version under which it was written.
+  public var rosterVersion: UInt32 { message.rosterVersion }
+
+  /// Reads an entry.
+  ///
+  /// - Throws: ``RecordError`` naming the field. The signature is not checked here.
+  public init(body: [UInt8], signature: [UInt8]) throws(RecordError) {
+    guard body.count <= Limits.entryBytesMax else {
+      throw .tooLarge(what: "an entry", bytes: body.count, limit: Limits.entryBytesMax)
+    }
+    guard signature.count == PublicKey.signatureByteCount else {
+      throw .field("signature", "has \(signature.count) bytes instead of 64")
+    }
+    guard let message = try? Hanse_V1_Entry(serializedBytes: body) else {
+      throw .unreadable(what: "an entry")
+    }
+    guard let lab = LabID(bytes: message.lab) else { throw .field("lab", "is not an id") }
+    guard let federation = ContentID(bytes: message.federation) else {
+      throw .field("federation", "is not an id")
+    }
+    guard message.sequence >= 1, message.sequence < 1 << 62 else {
+      throw .field("sequence", "is \(message.sequence)")
+    }
+    guard message.rosterVersion >= 1 else { throw .field("roster_version", "is 0") }
+    let previous = ContentID(bytes: message.previous)
+    guard (message.sequence == 1) == message.previous.isEmpty,
+      previous != nil || message.previous.isEmpty
+    else {
+      throw .field("previous", "does not fit sequence \(message.sequence)")
+    }
+    try PayloadCheck.check(message)
+    self.id = ContentID(of: body, kind: .entry)
+    self.body = body
+    self.signature = signature
+    self.message = message
+    self.lab = lab
+    self.federation = federation
+    self.previous = previous
+  }
+
+  /// Reads what crossed the wire.
+  public init(_ signed: Hanse_V1_SignedEntry) throws(RecordError) {
+    try self.init(body: Array(signed.body), signature: Array(signed.signature))
+  }
+
+  /// Signs a new entry. Precondition: the message is within the limits.
+  public init(signing message: Hanse_V1_Entry, with key: SigningKey) throws(RecordError) {
+    guard let body: [UInt8] = try? message.serializedBytes() else {
+      throw .unreadable(what: "a new entry")
+    }
+    try self.init(body: body, signature: key.sign(Self.signedBytes(body)))
+  }
+
+  /// Checks the signature.
+  ///
+  /// - Throws: ``RecordError/signature(lab:sequence:)``.
+  public func verify(with key: PublicKey) throws(RecordError) {
+    guard key.verifies(signature, of: Self.signedBytes(body)) else {
+      throw .signature(lab: lab, sequence: sequence)
+    }
+  }
+
+  /// The wire form.
+  public var signed: Hanse_V1_SignedEntry {
+    var result = Hanse_V1_SignedEntry()
+    result.body = .init(body)
+    result.signature = .init(signature)
+    return result
+  }
+
+  /// Its place in the log.
+  public var position: Hanse_V1_LogPosition {
+    var result = Hanse_V1_LogPosition()
+    result.lab = .init(lab.bytes)
+    result.sequence = sequence
+    result.entry = .init(id.bytes)
+    return result
+  }
+
+  /// What is signed: a fixed prefix, so that no signature serves two purposes, then the body.
+  static func signedBytes(_ body: [UInt8]) -> [UInt8] {
+    Array("hanse entry 1\u{0}".utf8) + body
+  }
+
+  public static func == (left: Entry, right: Entry) -> Bool {
+    left.id == right.id && left.signature == right.signature
+  }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(id) }
+}

@@ -1,0 +1,43 @@
+/// Every bound on what comes from outside, with its reason. Protocol/Limits.md is the same table.
+public enum Limits {
+  /// Bytes in an entry's body: lists name what changed, so 16 KiB holds 100 labs' log positions.
+  public static let entryBytesMax = 16_384
+  /// Bytes in a charter: 10,000 modules of 25 bytes, four times the largest model foreseen.
+  public static let charterBytesMax = 262_144
+  /// Bytes in a frame between members: four blocks or 64 entries.
+  public static let frameBytesMax = 1_048_576
+  /// Bytes in a frame before the peer is known, and all that a guest may send.
+  public static let guestBytesMax = 4_096
+  /// Bytes in one block of an object: a broken one costs no more than this.
+  public static let blockBytesMax = 262_144
+  /// Bytes in a payload: a rank-64 delta of a 70-billion-parameter model in four bits.
+  public static let payloadBytesMax = 1_073_741_824
+  /// Labs on a roster: one seat each, all of them known to people by name.
+  public static let labsMax = 256
+  /// Bytes in a lab's or federation's name.
+  public static let nameBytesMax = 64
+  /// Bytes in any other text of a record.
+  public static let textBytesMax = 512
+  /// Addresses a lab may announce.
+  public static let addressesMax = 8
+  /// Bytes in one address, host and port.
+  public static let addressBytesMax = 256
+  /// Invitations or requests one presence may name.
+  public static let invitationsMax = 16
+  /// Times one invitation may be used.
+  public static let invitationUsesMax = 256
+  /// Factors in an adapter: 128 layers of 16 matrices, two factors each.
+  public static let factorsMax = 4_096
+  /// Tries a lab has for a contribution in one round.
+  public static let attemptsMax = 3
+  /// Rounds a contribution's base may stand above the seal that it names: bounds provisional work.
+  public static let roundsAboveSealMax = 64
+  /// Rounds that a contribution may be late before it weighs nothing.
+  public static let latenessMax = 2
+  /// Contributions that one recall may name.
+  public static let recallsMax = 256
+  /// Judges of one contribution.
+  public static let judgesMax = 16
+  /// Tokens that one contribution may claim: 2^40, far beyond any round.
+  public static let tokensMax: UInt64 = 1_099_511_627_776
+}
