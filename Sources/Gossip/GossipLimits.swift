@@ -1,0 +1,104 @@
+import Records
+
+/// Every number that Gossip goes by, each with its reason; Protocol/Limits.md, "Wire", lists them.
+public enum GossipLimits {
+  /// Seconds of silence after which a ping is sent: a quarter of a minute finds a dead route well
+  /// before the next round needs it and costs 4 frames a minute.
+  public static let pingSeconds = 15.0
+  /// Seconds of silence after which a connection is given up: a machine that trains answers late.
+  public static let silenceSeconds = 90.0
+  /// Seconds between two pings on a busy connection, so that its round trip stays known.
+  public static let roundTripSeconds = 60.0
+  /// A gap between two calls that is longer than this was our own sleep, not the peers' silence.
+  public static let ownSleepSeconds = 10.0
+  /// Seconds between two announcements of all heads to a peer: repairs whatever pushing missed.
+  public static let headsSeconds = 30.0
+  /// Seconds that a foreign entry is given to arrive by itself before its head is announced to a
+  /// peer: longer than most round trips, short beside a round.
+  public static let announceSeconds = 0.25
+  /// Seconds that an entry announced by another than its author is waited for when its author is
+  /// connected too: its own push is most likely on the way.
+  public static let patientSeconds = 0.5
+  /// Seconds for which a peer that had to ask for a lab's entry gets that lab's next ones pushed.
+  public static let graftSeconds = 300.0
+  /// Seconds in which asked-for entries must come before another peer is asked.
+  public static let entriesSeconds = 30.0
+  /// Entries asked for at once; a frame of 1 MiB holds a few thousand ordinary ones.
+  public static let entriesPerRequest = 1024
+  /// Entries that may be at the shell for verification: about a second of signature checks.
+  public static let entriesInVerification = 16_384
+  /// Entries of a branch asked for at once when the point is sought where two branches part.
+  public static let branchStep: UInt64 = 64
+
+  /// Seconds before the first dial by the lab that waits for the other side to dial first.
+  public static let politeSeconds = 1.0
+  /// Seconds before the second dial; doubled at each further one.
+  public static let dialFirstSeconds = 1.0
+  /// Seconds between two dials at most: an absent lab that returns is found within a minute.
+  public static let dialLastSeconds = 60.0
+  /// Seconds a connection must have lived for the dialling delay to start over.
+  public static let steadySeconds = 30.0
+  /// Seconds two connections between the same labs go on side by side, so that nothing that is
+  /// under way on the one to be closed gets lost.
+  public static let overlapSeconds = 2.0
+  /// Connections kept to one lab; the third closes the oldest.
+  public static let connectionsPerLab = 2
+  /// Labs dialled at most: a full mesh beyond this is the work of partial views.
+  public static let meshLabs = 128
+
+  /// Bytes of a block: small enough that control frames overtake it, large enough that a request
+  /// for each costs nothing.
+  public static let blockBytes = Limits.blockBytesMax
+  /// The index that asks for an object's block list.
+  public static let blockListIndex = UInt32.max
+  /// Blocks of one object: as many as the largest payload has.
+  public static let blocksPerObject = Limits.payloadBytesMax / Limits.blockBytesMax
+  /// Blocks asked of a peer at once at first; one that has sent a bad block is asked for one.
+  public static let windowFirst = 4
+  /// Blocks asked of a peer at once at most: 4 MiB keeps 300 Mbit/s over 100 ms busy.
+  public static let windowLast = 16
+  /// Blocks asked for in all, until they are stored: 12 MiB of memory.
+  public static let blocksInFlight = 48
+  /// Seconds granted to any request for a block before its size is counted.
+  public static let blockSeconds = 20.0
+  /// Bytes a second that the slowest acceptable peer sends, for deadlines.
+  public static let slowestBytesPerSecond = 32.0 * 1024
+  /// Seconds for which a peer that answered "not held" is not asked for that object again.
+  public static let notHeldSeconds = 60.0
+  /// Deadlines a lone holder may miss on one block before the block is asked for again.
+  public static let patience = 3
+  /// Bad blocks of an object after which a peer is not asked for the object again.
+  public static let badBlocksPerObject = 3
+  /// Objects wanted at once: two rounds of the largest committee federation.
+  public static let wantedObjects = 4096
+  /// Objects named in a frame of what is held.
+  public static let objectsPerHave = 1024
+  /// Objects remembered as held by a peer, and as held here to be announced: 128 KiB of ids.
+  public static let objectsPerPeer = 4096
+
+  /// Requests for blocks that a peer may have waiting here; twice what a peer asks at once.
+  public static let serveQueue = 32
+  /// Blocks on the way to one peer, so that one cannot take the memory of all: 1 MiB.
+  public static let servedPerPeer = 4
+  /// Blocks on the way to all peers together: 8 MiB.
+  public static let servedInAll = 32
+  /// Faults of one connection after which it is closed; a mistaken peer comes back, a flood ends.
+  public static let faultsPerConnection = 64
+  /// Logs named in one frame of heads: those of four full rosters, one after the other.
+  public static let headsPerFrame = 4 * Limits.labsMax
+  /// Requests for entries of one peer that are being answered at once: one to catch up, one to
+  /// find where branches part, and as many again that crossed with a new connection.
+  public static let entryRequestsPerPeer = 4
+  /// Seconds after which an entry that rested on others is tried again.
+  public static let deferSeconds = 5.0
+  /// Seconds for which a peer that could not give what it claimed to have is not asked again.
+  public static let unhelpfulSeconds = 60.0
+  /// Entries of a log whose ids are remembered, to know duplicates without asking storage.
+  public static let recentEntries = 64
+  /// Seconds after which a dial that reported nothing is taken for lost.
+  public static let dialLostSeconds = 60.0
+
+  /// Entries of a lab fetched in one round of a federation of `labs`: honest labs stay far below
+  /// (a contribution, a verdict for each, three attempts), a flooder delays only itself.
+  public static func entriesPerRound(labs: Int) -> UInt64 { UInt64(4 * max(labs, 1) + 64) }
+}

@@ -1,0 +1,267 @@
+import Determinism
+import FoundationEssentials
+import Identities
+import Records
+
+/// Entries: pushed by their author, announced by others, asked for by whoever lacks them.
+extension Mesh {
+  mutating func handleEntries(_ event: GossipEvent, _ now: Instant) {
+    switch event {
+    case .head(let head): adoptHead(head, now)
+    case .appended(let entry): appended(entry, now)
+    case .verified(let batch): finishBatch(batch, now)
+    case .entryRefused(let from, let reason):
+      fault(.badEntry, on: from, printable(reason), now)
+    case .entryDeferred(let lab):
+      logs[lab]?.deferredUntil = now.adding(seconds: GossipLimits.deferSeconds)
+    case .forked(let lab, let sequence, let isFirst, let from):
+      forked(lab, sequence, isFirst, from, now)
+    case .fetchBranch(let lab, let after):
+      logs[lab]?.branchWanted = BranchWish(
+        after: after, limit: UInt32(GossipLimits.entriesPerRequest), from: nil)
+      pursueEntries(now)
+    case .entriesSent(let id, let lab, let through):
+      guard let link = links[id] else { return }
+      links[id]?.sending = max(0, link.sending - 1)
+      learn(link.lab, of: lab, through, nil)
+      offerEvidence(to: link.lab)
+    default: break
+    }
+  }
+
+  // MARK: - Own logs
+
+  private mutating func adoptHead(_ head: Head, _ now: Instant) {
+    if logs[head.lab] == nil { logs[head.lab] = Log() }
+    logs[head.lab]?.recent = []
+    logs[head.lab]?.append(head)
+    logs[head.lab]?.fork = nil
+    logs[head.lab]?.branchWanted = nil
+    logs[head.lab]?.roundStart = head.sequence
+    noteClaims()
+    pursueEntries(now)
+  }
+
+  mutating func advanceRound(_ now: Instant) {
+    for lab in logs.keys {
+      let reached = logs[lab]?.sequence ?? 0
+      logs[lab]?.roundStart = reached
+    }
+    noteClaims()
+    pursueEntries(now)
+  }
+
+  /// Sequence up to which a lab's entries are fetched in this round.
+  func allowance(_ lab: LabID) -> UInt64 {
+    // One's own log is owed to nobody's patience: a restored node needs all of it.
+    guard lab != self.lab else { return .max }
+    let (sum, overflow) = (logs[lab]?.roundStart ?? 0).addingReportingOverflow(
+      GossipLimits.entriesPerRound(labs: members.count + 1))
+    return overflow ? .max : sum
+  }
+
+  private mutating func appended(_ entry: Entry, _ now: Instant) {
+    let head = Head(entry)
+    if logs[head.lab] == nil { logs[head.lab] = Log() }
+    logs[head.lab]?.append(head)
+    for lab in behind.keys where lab != head.lab { logs[lab]?.deferredUntil = nil }
+    for peer in peers.keys { pass(entry, head, to: peer, now) }
+  }
+
+  /// Pushes an entry to a peer, or notes that it is to be announced a little later.
+  private mutating func pass(_ entry: Entry, _ head: Head, to lab: LabID, _ now: Instant) {
+    guard let peer = peers[lab], let id = route(to: lab) else { return }
+    let known = peer.known[head.lab]?.sequence ?? 0
+    guard known < head.sequence, logs[head.lab]?.fork == nil else { return }
+    let eager = head.lab == self.lab || peer.grafted[head.lab].map { now < $0 } ?? false
+    guard eager, known + 1 == head.sequence else {
+      peers[lab]?.announcing[head.lab] = true
+      if peer.announceAt == nil {
+        let due = now.adding(seconds: jittered(GossipLimits.announceSeconds))
+        peers[lab]?.announceAt = due
+      }
+      return
+    }
+    var entries = Hanse_V1_Entries()
+    entries.entries = [entry.signed]
+    send(.entries(entries), on: id)
+    pushed += 1
+    peers[lab]?.known[head.lab] = Known(sequence: head.sequence, entry: head.entry)
+  }
+
+  // MARK: - What peers have
+
+  mutating func receivedHeads(
+    _ heads: [Hanse_V1_LogPosition], on id: ConnectionID, _ now: Instant
+  ) {
+    guard let lab = links[id]?.lab else { return }
+    guard heads.count <= GossipLimits.headsPerFrame else {
+      return fault(.tooManyRequests, on: id, "\(heads.count) heads in one frame", now)
+    }
+    for position in heads {
+      guard let head = Head(position) else {
+        fault(.outOfTurn, on: id, "a head that is none", now)
+        continue
+      }
+      take(head, reportedBy: lab, on: id, now)
+    }
+    offerEvidence(to: lab)
+    pursueEntries(now)
+  }
+
+  private mutating func take(
+    _ head: Head, reportedBy lab: LabID, on id: ConnectionID, _ now: Instant
+  ) {
+    if head.lab == self.lab { peers[lab]?.reportedOwn = head.sequence }
+    let before = peers[lab]?.known[head.lab]
+    guard before != nil || (peers[lab]?.known.count ?? 0) < GossipLimits.headsPerFrame else {
+      return
+    }
+    if before?.sequence != head.sequence || before?.entry.map({ $0 != head.entry }) ?? false {
+      peers[lab]?.unhelpful[head.lab] = nil
+    }
+    peers[lab]?.known[head.lab] = Known(sequence: head.sequence, entry: head.entry)
+    guard let log = logs[head.lab] else { return }
+    if head.sequence > log.sequence {
+      if !behind.contains(head.lab), head.lab != lab, route(to: head.lab) != nil {
+        logs[head.lab]?.patientUntil = now.adding(seconds: GossipLimits.patientSeconds)
+      }
+      behind[head.lab] = true
+    } else if log.entry(at: head.sequence) != head.entry, peers[lab]?.compared[head.lab] != head {
+      // Their log ends inside of ours, or beside it: only storage knows whether it is a branch.
+      peers[lab]?.compared[head.lab] = head
+      out.append(.compare(id, head))
+    }
+  }
+
+  /// Notes that a peer has a log up to a sequence, because it sent or was sent the entries.
+  mutating func learn(
+    _ peer: LabID, of lab: LabID, _ sequence: UInt64, _ entry: ContentID?
+  ) {
+    guard sequence > (peers[peer]?.known[lab]?.sequence ?? 0),
+      (peers[peer]?.known.count ?? 0) < GossipLimits.headsPerFrame
+    else { return }
+    peers[peer]?.known[lab] = Known(sequence: sequence, entry: entry)
+  }
+
+  /// Finds out anew which logs some peer has more of.
+  mutating func noteClaims() {
+    for lab in logs.keys {
+      let own = logs[lab]?.sequence ?? 0
+      if peers.keys.contains(where: { (peers[$0]?.known[lab]?.sequence ?? 0) > own }) {
+        behind[lab] = true
+      }
+    }
+  }
+
+  // MARK: - Asking
+
+  /// Asks for what is missing: of each log one request at a time, of each peer one at a time.
+  mutating func pursueEntries(_ now: Instant) {
+    for lab in logs.keys where logs[lab]?.branchWanted != nil { pursueBranch(lab, now) }
+    for lab in behind.keys { pursue(lab, now) }
+  }
+
+  private mutating func pursue(_ lab: LabID, _ now: Instant) {
+    guard let log = logs[lab], log.fork == nil else {
+      behind[lab] = nil
+      return
+    }
+    guard log.askedOf == nil, log.verifying == 0 else { return }
+    if let until = log.deferredUntil, now < until { return }
+    if let until = log.patientUntil, now < until { return }
+    let own = log.sequence
+    var claimed = false
+    var best: (rank: UInt64, id: ConnectionID)?
+    for peer in peers.keys {
+      guard let known = peers[peer]?.known[lab]?.sequence, known > own else { continue }
+      claimed = true
+      if let until = peers[peer]?.unhelpful[lab], now < until { continue }
+      guard let id = route(to: peer), links[id]?.asking == nil else { continue }
+      // The author first: its word is what others pass on. Otherwise whoever has most.
+      let rank = peer == lab ? .max : known
+      if best.map({ $0.rank < rank }) ?? true { best = (rank, id) }
+    }
+    guard claimed else {
+      behind[lab] = nil
+      return
+    }
+    guard let best else { return }
+    let allowed = allowance(lab)
+    guard allowed > own else { return }
+    let limit = min(UInt64(GossipLimits.entriesPerRequest), allowed - own)
+    logs[lab]?.askedOf = best.id
+    logs[lab]?.patientUntil = nil
+    ask(
+      best.id,
+      EntryRequest(
+        lab: lab, after: own, deadline: now.adding(seconds: GossipLimits.entriesSeconds),
+        isBranch: false), limit: UInt32(limit))
+  }
+
+  private mutating func pursueBranch(_ lab: LabID, _ now: Instant) {
+    guard let wish = logs[lab]?.branchWanted, let own = logs[lab]?.head else { return }
+    if let from = wish.from, !links.contains(from) {
+      logs[lab]?.branchWanted = nil
+      return
+    }
+    let id =
+      wish.from
+      ?? peers.keys.filter { peer in
+        peers[peer]?.known[lab].map { $0.entry != own.entry } ?? false
+      }.compactMap { route(to: $0) }.first { links[$0]?.asking == nil }
+    guard let id, links[id]?.asking == nil else { return }
+    logs[lab]?.branchWanted = nil
+    ask(
+      id,
+      EntryRequest(
+        lab: lab, after: wish.after, deadline: now.adding(seconds: GossipLimits.entriesSeconds),
+        isBranch: true), limit: wish.limit)
+  }
+
+  private mutating func ask(_ id: ConnectionID, _ request: EntryRequest, limit: UInt32) {
+    links[id]?.asking = request
+    var want = Hanse_V1_WantEntries()
+    want.lab = Data(request.lab.bytes)
+    want.after = request.after
+    want.limit = limit
+    send(.wantEntries(want), on: id)
+  }
+
+  mutating func checkEntryDeadlines(_ now: Instant) {
+    for id in links.keys {
+      guard let asking = links[id]?.asking, asking.deadline <= now else { continue }
+      fault(.brokenPromise, on: id, "did not send the entries it has", now)
+      giveUp(asking, on: id, now)
+    }
+    if !behind.isEmpty { pursueEntries(now) }
+  }
+
+  private mutating func giveUp(_ asking: EntryRequest, on id: ConnectionID, _ now: Instant) {
+    links[id]?.asking = nil
+    if logs[asking.lab]?.askedOf == id { logs[asking.lab]?.askedOf = nil }
+    guard let lab = links[id]?.lab else { return }
+    if !asking.isBranch {
+      peers[lab]?.unhelpful[asking.lab] = now.adding(seconds: GossipLimits.unhelpfulSeconds)
+      behind[asking.lab] = true
+    }
+  }
+
+  /// Answers a request for entries through the shell.
+  mutating func serveEntries(_ want: Hanse_V1_WantEntries, on id: ConnectionID, _ now: Instant) {
+    guard let link = links[id], let lab = LabID(bytes: want.lab) else {
+      return fault(.outOfTurn, on: id, "a request for the log of no lab", now)
+    }
+    guard link.sending < GossipLimits.entryRequestsPerPeer else {
+      return fault(.tooManyRequests, on: id, "too many requests for entries at once", now)
+    }
+    links[id]?.sending += 1
+    if lab != self.lab && lab != link.lab && logs.contains(lab) {
+      peers[link.lab]?.grafted[lab] = now.adding(seconds: GossipLimits.graftSeconds)
+    }
+    out.append(
+      .sendEntries(
+        id, lab: lab, after: want.after,
+        limit: Int(min(want.limit, UInt32(GossipLimits.entriesPerRequest)))))
+  }
+}

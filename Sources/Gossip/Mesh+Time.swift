@@ -1,0 +1,108 @@
+import Determinism
+import FoundationEssentials
+import Identities
+import Records
+
+/// What happens because time has passed.
+extension Mesh {
+  mutating func tick(_ now: Instant) {
+    let gap = now.seconds(since: lastTick)
+    lastTick = now
+    if gap > GossipLimits.ownSleepSeconds { forgive(gap) }
+    for id in links.keys { watch(id, now) }
+    for lab in peers.keys {
+      settleRivals(of: lab, now)
+      settleDelay(of: lab, now)
+      dialIfDue(lab, now)
+      announceIfDue(lab, now)
+    }
+    checkEntryDeadlines(now)
+    checkBlockDeadlines(now)
+    objectsChanged = true
+  }
+
+  /// This process slept (stopped, or starved by a training step): nobody else is to blame for it.
+  private mutating func forgive(_ gap: Double) {
+    for id in links.keys {
+      let heard = links[id]?.lastHeard.adding(seconds: gap) ?? lastTick
+      links[id]?.lastHeard = heard
+      if let asking = links[id]?.asking {
+        links[id]?.asking?.deadline = asking.deadline.adding(seconds: gap)
+      }
+    }
+    for object in fetches.keys {
+      for index in fetches[object]?.inFlight.keys ?? [] {
+        guard let deadline = fetches[object]?.inFlight[index]?.deadline else { continue }
+        fetches[object]?.inFlight[index]?.deadline = deadline.adding(seconds: gap)
+      }
+    }
+  }
+
+  private mutating func watch(_ id: ConnectionID, _ now: Instant) {
+    guard let link = links[id] else { return }
+    let silence = now.seconds(since: link.lastHeard)
+    if silence >= GossipLimits.silenceSeconds {
+      fault(.silent, on: id, "nothing for \(Int(silence)) seconds", now)
+      return close(id, "nothing was heard for \(Int(silence)) seconds", now)
+    }
+    guard link.greeted else { return }
+    let sincePing = now.seconds(since: link.lastPing ?? link.since)
+    if min(silence, sincePing) >= GossipLimits.pingSeconds
+      || sincePing >= GossipLimits.roundTripSeconds
+    {
+      ping(id, now)
+    }
+  }
+
+  /// A connection that has lived long enough makes the next dialling begin from the start.
+  private mutating func settleDelay(of lab: LabID, _ now: Instant) {
+    guard let id = route(to: lab), let link = links[id],
+      now.seconds(since: link.since) >= GossipLimits.steadySeconds
+    else { return }
+    peers[lab]?.dialDelay = GossipLimits.dialFirstSeconds
+  }
+
+  private mutating func dialIfDue(_ lab: LabID, _ now: Instant) {
+    guard let peer = peers[lab], peer.links.isEmpty, peer.nextDial <= now else { return }
+    if let since = peer.dialling, now.seconds(since: since) < GossipLimits.dialLostSeconds {
+      return
+    }
+    guard peer.addressIndex < peer.addresses.count, links.count < GossipLimits.meshLabs else {
+      return
+    }
+    peers[lab]?.dialling = now
+    peers[lab]?.lastAddress = peer.addresses[peer.addressIndex]
+    out.append(.dial(lab, address: peer.addresses[peer.addressIndex]))
+  }
+
+  private mutating func announceIfDue(_ lab: LabID, _ now: Instant) {
+    guard let peer = peers[lab], let id = route(to: lab) else { return }
+    if peer.nextHeads <= now {
+      let next = GossipLimits.headsSeconds * (0.9 + 0.2 * generator.nextUnit())
+      peers[lab]?.nextHeads = now.adding(seconds: next)
+      peers[lab]?.announcing.removeAll()
+      peers[lab]?.announceAt = nil
+      return sendHeads(ownHeads(), on: id)
+    }
+    guard let due = peer.announceAt, due <= now else { return }
+    peers[lab]?.announceAt = nil
+    peers[lab]?.announcing.removeAll()
+    let news = peer.announcing.keys.compactMap { log in
+      logs[log]?.head.flatMap { head in
+        (peer.known[log]?.sequence ?? 0) < head.sequence ? head.wire : nil
+      }
+    }
+    if !news.isEmpty { sendHeads(news, on: id) }
+  }
+
+  private mutating func sendHeads(_ heads: [Hanse_V1_LogPosition], on id: ConnectionID) {
+    var message = Hanse_V1_Heads()
+    message.heads = heads
+    send(.heads(message), on: id)
+  }
+
+  /// Where all logs end here, in the order of the labs.
+  func ownHeads() -> [Hanse_V1_LogPosition] {
+    logs.values.compactMap { $0.head?.wire }.suffix(GossipLimits.headsPerFrame)
+  }
+}

@@ -1,0 +1,179 @@
+import Determinism
+import FoundationEssentials
+import Identities
+import Records
+
+/// Who is near, who holds what, what to fetch: the network side of a node as a state machine.
+///
+/// Every pair of members keeps one connection. A lab's new entries are pushed by the lab itself to
+/// everyone it is connected to; other peers announce them a moment later and are asked by whoever
+/// still lacks them, so a full mesh carries each entry once and a sparse one loses nothing. Objects
+/// are pulled block by block. No socket, clock or chance of its own: ``handle(_:now:)`` is told
+/// what happened and says what to do. See Protocol/Wire.md.
+public struct Mesh: Sendable {
+  /// This node's lab.
+  public let lab: LabID
+  let federation: ContentID
+  let software: String
+  var generator: SeededGenerator
+
+  var members = OrderedTable<LabID, Member>()
+  /// Every lab whose log is kept.
+  var logs = OrderedTable<LabID, Log>()
+  var peers = OrderedTable<LabID, Peer>()
+  var links = OrderedTable<ConnectionID, Link>()
+  /// Logs that some peer has more of.
+  var behind = OrderedTable<LabID, Bool>()
+
+  var batches = OrderedTable<UInt64, [PendingEntry]>()
+  var inVerification: Set<ContentID> = []
+  var nextBatch: UInt64 = 1
+
+  var fetches = OrderedTable<ContentID, ObjectFetch>()
+  /// The wanted objects, the most urgent first.
+  var fetchOrder: [ContentID] = []
+  var blocksInFlight = 0
+  var held = RecentObjects()
+  var serving = 0
+  var serveNext: ConnectionID?
+
+  var lastTick: Instant
+  var out: [Directive] = []
+  var objectsChanged = false
+  var total = ReceivedCounts()
+  var pushed = 0
+
+  /// The mesh of a lab at its start. `software` is what its hello names; `generator` gives jitter.
+  public init(
+    lab: LabID, federation: ContentID, software: String, generator: SeededGenerator, now: Instant
+  ) {
+    self.lab = lab
+    self.federation = federation
+    self.software = software
+    self.generator = generator
+    lastTick = now
+  }
+
+  /// Takes in what happened and says what is to be done, in order.
+  public mutating func handle(_ event: GossipEvent, now: Instant) -> [Directive] {
+    switch event {
+    case .tick: tick(now)
+    case .members(let members, let logs): adopt(members, logs: logs, now)
+    case .round: advanceRound(now)
+    case .connected(let id, let lab, let address, let dialledByUs):
+      connected(id, lab, address, dialledByUs, now)
+    case .disconnected(let id, let reason): disconnected(id, reason, now)
+    case .dialFailed(let lab, let address, let reason): dialFailed(lab, address, reason, now)
+    case .frame(let id, let frame): received(frame, on: id, now)
+    case .head, .appended, .verified, .entryRefused, .entryDeferred, .forked, .fetchBranch,
+      .entriesSent:
+      handleEntries(event, now)
+    case .want, .unwant, .held, .blockListStored, .blockStored, .blockRefused, .blockNotStored,
+      .blockServed:
+      handleObjects(event, now)
+    }
+    if objectsChanged {
+      objectsChanged = false
+      requestBlocks(now)
+    }
+    defer { out.removeAll(keepingCapacity: true) }
+    return out
+  }
+
+  /// Where this node's own log ends at each member that has said so: what a restored node waits for.
+  public var ownHeadReports: [(lab: LabID, sequence: UInt64)] {
+    peers.values.compactMap { peer in peer.reportedOwn.map { (peer.lab, $0) } }
+  }
+
+  /// What all peers together have sent.
+  public var received: ReceivedCounts { total }
+
+  /// Entries pushed to peers, one for each peer: what redundancy is measured by.
+  public var entriesPushed: Int { pushed }
+
+  /// Blocks asked for and not yet stored.
+  public var outstandingBlocks: Int { blocksInFlight }
+
+  // MARK: - What every part uses
+
+  mutating func send(_ kind: Hanse_V1_Frame.OneOf_Kind, on id: ConnectionID) {
+    var frame = Hanse_V1_Frame()
+    frame.kind = kind
+    out.append(.send(id, frame))
+  }
+
+  /// The connection that a lab is spoken to over: the one that stays when there are two.
+  func route(to lab: LabID) -> ConnectionID? {
+    guard let ids = peers[lab]?.links else { return nil }
+    let greeted = ids.filter { links[$0]?.greeted == true }
+    return greeted.last { isPreferred($0) } ?? greeted.last
+  }
+
+  /// Counts a fault; a connection with too many that are no mere slowness is closed.
+  mutating func fault(_ fault: PeerFault, on id: ConnectionID, _ detail: String, _ now: Instant) {
+    guard let lab = links[id]?.lab else { return }
+    peers[lab]?.faults[fault, default: 0] += 1
+    peers[lab]?.lastError = "\(fault.rawValue): \(detail)"
+    guard fault != .brokenPromise, fault != .silent else { return }
+    links[id]?.faults += 1
+    if let count = links[id]?.faults, count == GossipLimits.faultsPerConnection {
+      close(id, "too many faults, the last one \(fault.rawValue): \(detail)", now)
+    }
+  }
+
+  /// A span stretched or shrunk by up to a half, so that nodes do not move in step.
+  mutating func jittered(_ seconds: Double) -> Double {
+    seconds * (0.5 + generator.nextUnit())
+  }
+}
+
+/// A log as held here.
+struct Log: Sendable {
+  var head: Head?
+  /// The entry up to which the log is fetched in this round.
+  var roundStart: UInt64 = 0
+  /// The last entries, to know duplicates by; ascending.
+  var recent: [Head] = []
+  /// Entries at the shell for verification, and the sequence they reach to.
+  var verifying = 0
+  var verifyingThrough: UInt64 = 0
+  /// Who was asked for the next entries.
+  var askedOf: ConnectionID?
+  /// Where two branches part, as far as known: nothing more is fetched.
+  var fork: UInt64?
+  /// Entries of another branch that are still to be asked for.
+  var branchWanted: BranchWish?
+  var deferredUntil: Instant?
+  /// Until then the author's own push is awaited rather than asking whoever announced it.
+  var patientUntil: Instant?
+
+  var sequence: UInt64 { head?.sequence ?? 0 }
+
+  mutating func append(_ head: Head) {
+    self.head = head
+    recent.append(head)
+    if recent.count > 2 * GossipLimits.recentEntries {
+      recent.removeFirst(GossipLimits.recentEntries)
+    }
+  }
+
+  /// Our entry at a sequence, if it is among the last ones.
+  func entry(at sequence: UInt64) -> ContentID? {
+    recent.last { $0.sequence == sequence }?.entry
+  }
+}
+
+/// Entries of another branch of a log: after which sequence, and of whom if that matters.
+struct BranchWish: Sendable {
+  var after: UInt64
+  var limit: UInt32
+  var from: ConnectionID?
+}
+
+/// An entry at the shell for verification.
+struct PendingEntry: Sendable {
+  var lab: LabID
+  var sequence: UInt64
+  var id: ContentID
+  var from: ConnectionID
+}

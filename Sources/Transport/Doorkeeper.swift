@@ -1,0 +1,47 @@
+/// Counts who is at the door, so that strangers cannot keep members out.
+///
+/// Members are counted only in total: a whole institute may stand behind one address. Connections
+/// whose key is not known yet, and guests, are few and fewer from one address.
+package struct Doorkeeper {
+  private var accepted = 0
+  private var strangers: [String: Int] = [:]
+  private var strangerCount = 0
+  private var joins: [(seconds: Double, address: String)] = []
+
+  package init() {}
+
+  /// Lets a connection in as a stranger; false when there are too many.
+  package mutating func admit(_ address: String) -> Bool {
+    guard accepted < TransportLimits.acceptedConnections,
+      strangerCount < TransportLimits.strangers,
+      strangers[address, default: 0] < TransportLimits.strangersPerAddress
+    else { return false }
+    accepted += 1
+    strangerCount += 1
+    strangers[address, default: 0] += 1
+    return true
+  }
+
+  /// A stranger has turned out to be a member.
+  package mutating func recognise(_ address: String) {
+    strangerCount -= 1
+    let left = strangers[address, default: 1] - 1
+    strangers[address] = left > 0 ? left : nil
+  }
+
+  /// An admitted connection has ended.
+  package mutating func leave(_ address: String, wasRecognised: Bool) {
+    accepted -= 1
+    if !wasRecognised { recognise(address) }
+  }
+
+  /// Whether a request to join may be answered now. `now` is in seconds of a steady clock.
+  package mutating func mayAsk(_ address: String, now: Double) -> Bool {
+    joins.removeAll { $0.seconds <= now - 60 }
+    guard joins.count < TransportLimits.joinsPerMinute,
+      joins.count(where: { $0.address == address }) < TransportLimits.joinsPerMinutePerAddress
+    else { return false }
+    joins.append((now, address))
+    return true
+  }
+}

@@ -1,0 +1,243 @@
+import Determinism
+import FoundationEssentials
+import Gossip
+import Identities
+import Records
+
+/// Several nodes in one process and in virtual time: meshes, with the storage and the connections
+/// that a shell would give them. Everything follows from the seed.
+final class Swarm {
+  struct Conditions {
+    var latency = 0.02
+    /// Chance that a frame is lost. TCP loses none; a mesh must live with it all the same.
+    var loss = 0.0
+    /// Chance, at each frame, that its connection breaks.
+    var breaks = 0.0
+  }
+
+  struct Wire {
+    var ends: (left: Int, right: Int)
+    var ids: (left: ConnectionID, right: ConnectionID)
+    var free: (left: Double, right: Double) = (0, 0)
+  }
+
+  private enum Happening {
+    case event(Int, GossipEvent)
+    case tick(Int)
+
+    var node: Int {
+      switch self {
+      case .event(let node, _), .tick(let node): node
+      }
+    }
+  }
+
+  var conditions = Conditions()
+  var nodes: [SwarmNode] = []
+  var time = 0.0
+  var framesSent = 0
+  /// Follows from every frame, when and where it went.
+  var trace: UInt64 = 0
+  /// Frames to be dropped instead of delivered.
+  var drops: (_ from: Int, _ to: Int, Hanse_V1_Frame) -> Bool = { _, _, _ in false }
+  /// Pairs that may not be connected.
+  var forbidden: (_ dialler: Int, _ target: Int) -> Bool = { _, _ in false }
+  /// Blocks asked for twice while the first request was open.
+  var doubleRequests = 0
+  let federation = ContentID(of: [1], kind: .charter)
+  private var generator: SeededGenerator
+  private var queue: [(time: Double, order: Int, happening: Happening)] = []
+  private var order = 0
+  private var wires: [Wire] = []
+  private var nextConnection: UInt64 = 1
+
+  init(count: Int, seed: UInt64, conditions: Conditions = Conditions()) {
+    generator = SeededGenerator(seed: seed)
+    self.conditions = conditions
+    let keys = (0..<count).map { number in
+      SigningKey(seed: [UInt8](repeating: UInt8(number + 1), count: 32))!
+    }.sorted { LabID(firstKey: $0.publicKey) < LabID(firstKey: $1.publicKey) }
+    nodes = keys.enumerated().map { index, key in
+      SwarmNode(index: index, key: key, federation: federation, seed: seed &+ UInt64(index))
+    }
+    let labs = nodes.map(\.lab)
+    for index in nodes.indices {
+      let members = nodes.map { Member(lab: $0.lab, addresses: ["\($0.index):1"]) }
+      tell(index, .members(members, logs: labs))
+      schedule(0.01 * Double(index), .tick(index))
+    }
+  }
+
+  // MARK: - Running
+
+  var now: Instant { Instant(nanoseconds: UInt64(time * 1e9)) }
+
+  /// Runs for so many seconds, or until a condition holds, looked at after every happening.
+  func run(_ seconds: Double, until done: () -> Bool = { false }) {
+    let end = time + seconds
+    while !done(), let next = queue.first, next.time <= end {
+      pop()
+      time = max(time, next.time)
+      let node = next.happening.node
+      guard nodes[node].wakesAt <= time else {
+        schedule(nodes[node].wakesAt - time, next.happening)
+        continue
+      }
+      switch next.happening {
+      case .event(_, let event): tell(node, event)
+      case .tick:
+        tell(node, .tick)
+        schedule(0.25, .tick(node))
+      }
+    }
+    if !done() { time = max(time, end) }
+  }
+
+  /// Tells a node something now and carries out what it asks for.
+  func tell(_ node: Int, _ event: GossipEvent) {
+    for directive in nodes[node].mesh.handle(event, now: now) { carryOut(directive, for: node) }
+  }
+
+  /// A node publishes an entry in its own log.
+  @discardableResult
+  func publish(_ node: Int) -> Entry {
+    let entry = nodes[node].sign(after: nodes[node].logs[nodes[node].lab]?.last)
+    nodes[node].logs[nodes[node].lab, default: []].append(entry)
+    tell(node, .appended(entry))
+    return entry
+  }
+
+  /// Every connection between two nodes breaks.
+  func cut(_ left: Int, _ right: Int) {
+    for index in wires.indices.reversed() {
+      let ends = wires[index].ends
+      if ends == (left, right) || ends == (right, left) { breakWire(index, "cut") }
+    }
+  }
+
+  func connections(between left: Int, _ right: Int) -> Int {
+    wires.count { $0.ends == (left, right) || $0.ends == (right, left) }
+  }
+
+  /// Stops a node as a stopped process would: its timers sleep, its connections stay open.
+  func sleep(_ node: Int, _ seconds: Double) {
+    nodes[node].wakesAt = time + seconds
+  }
+
+  private func carryOut(_ directive: Directive, for node: Int) {
+    switch directive {
+    case .dial(let lab, let address): dial(lab, address, from: node)
+    case .close(let id, let reason):
+      if let index = wires.firstIndex(where: { isEnd($0, node, id) }) { breakWire(index, reason) }
+    case .send(let id, let frame): deliver(frame, from: node, over: id)
+    default:
+      for answer in nodes[node].carryOut(directive) {
+        switch answer {
+        case .tell(let event): schedule(0.001, .event(node, event))
+        case .send(let id, let frame): deliver(frame, from: node, over: id)
+        }
+      }
+    }
+  }
+
+  // MARK: - Connections
+
+  private func dial(_ lab: LabID, _ address: String, from node: Int) {
+    guard let target = nodes.firstIndex(where: { $0.lab == lab }), !forbidden(node, target),
+      nodes[target].wakesAt <= time
+    else {
+      return schedule(
+        0.01, .event(node, .dialFailed(lab, address: address, reason: "unreachable")))
+    }
+    let ids = (ConnectionID(number: nextConnection), ConnectionID(number: nextConnection + 1))
+    nextConnection += 2
+    wires.append(Wire(ends: (node, target), ids: ids))
+    let wait = conditions.latency * 2
+    schedule(
+      wait,
+      .event(node, .connected(ids.0, lab: lab, address: address, dialledByUs: true)))
+    schedule(
+      wait,
+      .event(
+        target,
+        .connected(ids.1, lab: nodes[node].lab, address: "\(node):9", dialledByUs: false)))
+  }
+
+  private func isEnd(_ wire: Wire, _ node: Int, _ id: ConnectionID) -> Bool {
+    wire.ends.left == node && wire.ids.left == id
+      || wire.ends.right == node && wire.ids.right == id
+  }
+
+  private func breakWire(_ index: Int, _ reason: String) {
+    let wire = wires.remove(at: index)
+    nodes[wire.ends.left].asked = [:]
+    nodes[wire.ends.right].asked = [:]
+    schedule(0.001, .event(wire.ends.left, .disconnected(wire.ids.left, reason: reason)))
+    schedule(
+      conditions.latency,
+      .event(wire.ends.right, .disconnected(wire.ids.right, reason: reason)))
+  }
+
+  private func deliver(_ frame: Hanse_V1_Frame, from node: Int, over id: ConnectionID) {
+    guard let index = wires.firstIndex(where: { isEnd($0, node, id) }) else { return }
+    framesSent += 1
+    trace = (trace ^ time.bitPattern ^ id.number) &* 0x100_0000_01B3
+    let wire = wires[index]
+    let isLeft = wire.ends.left == node && wire.ids.left == id
+    let target = isLeft ? wire.ends.right : wire.ends.left
+    noteRequests(frame, from: node, to: target)
+    if drops(node, target, frame) { return }
+    if generator.nextUnit() < conditions.breaks { return breakWire(index, "broken") }
+    if generator.nextUnit() < conditions.loss { return }
+    // Frames of one direction stay in order however their delays fall.
+    let arrival = max(
+      time + conditions.latency * (0.5 + generator.nextUnit()),
+      isLeft ? wire.free.left : wire.free.right)
+    if isLeft { wires[index].free.left = arrival } else { wires[index].free.right = arrival }
+    let targetID = isLeft ? wire.ids.right : wire.ids.left
+    schedule(arrival - time, .event(target, .frame(targetID, frame)))
+  }
+
+  private func noteRequests(_ frame: Hanse_V1_Frame, from node: Int, to target: Int) {
+    switch frame.kind {
+    case .wantObject(let want):
+      let key = "\(want.object.base64EncodedString()) \(want.index)"
+      if nodes[node].asked[key] != nil { doubleRequests += 1 }
+      nodes[node].asked[key] = target
+    case .block(let block):
+      nodes[target].asked["\(block.object.base64EncodedString()) \(block.index)"] = nil
+    default: break
+    }
+  }
+
+  // MARK: - The queue: a heap by time, then by order
+
+  private func schedule(_ wait: Double, _ happening: Happening) {
+    queue.append((time + wait, order, happening))
+    order += 1
+    var child = queue.count - 1
+    while child > 0, precedes(child, (child - 1) / 2) {
+      queue.swapAt(child, (child - 1) / 2)
+      child = (child - 1) / 2
+    }
+  }
+
+  private func pop() {
+    queue.swapAt(0, queue.count - 1)
+    queue.removeLast()
+    var parent = 0
+    while true {
+      var least = parent
+      for child in [2 * parent + 1, 2 * parent + 2] where child < queue.count {
+        if precedes(child, least) { least = child }
+      }
+      guard least != parent else { return }
+      queue.swapAt(parent, least)
+      parent = least
+    }
+  }
+
+  private func precedes(_ left: Int, _ right: Int) -> Bool {
+    (queue[left].time, queue[left].order) < (queue[right].time, queue[right].order)
+  }
+}
