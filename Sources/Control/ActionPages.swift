@@ -1,0 +1,148 @@
+/// Asks for a ticket.
+public struct InviteRequest: Codable, Sendable, Equatable {
+  /// How long the ticket is good, in seconds from now.
+  public var expiresInSeconds: UInt64
+  /// How many labs may ask with it.
+  public var uses: Int
+
+  /// A wish for a ticket.
+  public init(expiresInSeconds: UInt64, uses: Int) {
+    self.expiresInSeconds = expiresInSeconds
+    self.uses = uses
+  }
+}
+
+/// A ticket.
+public struct InvitePage: Page {
+  /// One line to paste.
+  public var ticket: String
+  /// Unix time.
+  public var expiresSeconds: UInt64
+  /// How many labs may ask with it.
+  public var uses: Int
+
+  /// A ticket.
+  public init(ticket: String, expiresSeconds: UInt64, uses: Int) {
+    self.ticket = ticket
+    self.expiresSeconds = expiresSeconds
+    self.uses = uses
+  }
+}
+
+/// Approves what waits.
+public struct ApproveRequest: Codable, Sendable, Equatable {
+  /// A fingerprint, a lab's name or id, or a proposal's id; ids by any unique beginning.
+  public var subject: String
+
+  /// An approval of a subject.
+  public init(subject: String) { self.subject = subject }
+}
+
+/// Proposes a change that other labs then approve.
+public struct ProposeRequest: Codable, Sendable, Equatable {
+  /// What to change.
+  public var change: Change
+  /// Lab name or id for a removal; contribution ids for a recall; empty for a rotation.
+  public var subjects: [String]
+  /// For a recall: since which round of the named lab; nil recalls exactly the contributions named.
+  public var sinceRound: Int?
+  /// Why, for the record.
+  public var reason: String
+
+  /// The kinds of change.
+  public enum Change: String, Codable, Sendable, CaseIterable {
+    case remove, rotateKey = "rotate-key", recall, recallLab = "recall-lab"
+  }
+
+  /// A proposal.
+  public init(change: Change, subjects: [String], sinceRound: Int? = nil, reason: String = "") {
+    self.change = change
+    self.subjects = subjects
+    self.sinceRound = sinceRound
+    self.reason = reason
+  }
+}
+
+/// What an approval or proposal led to.
+public struct ApprovePage: Page {
+  /// The proposal as it stands now, enacted or not.
+  public var proposal: ProposalRow
+  /// What the operator should know, in one line.
+  public var message: String
+
+  /// An outcome.
+  public init(proposal: ProposalRow, message: String) {
+    self.proposal = proposal
+    self.message = message
+  }
+}
+
+/// Asks for the shared model as files.
+public struct ExportRequest: Codable, Sendable, Equatable {
+  /// A merge by id or unique beginning; nil is the head.
+  public var merge: String?
+
+  /// A wish for a merge's adapter.
+  public init(merge: String? = nil) { self.merge = merge }
+}
+
+/// Where the adapter of a merge lies.
+public struct ExportPage: Page {
+  /// A PEFT folder in the node's home, which is not changed any more.
+  public var folder: String
+  /// The base model's path, as this node has it.
+  public var model: String
+  /// The merge.
+  public var head: MergeHead
+
+  /// An exported adapter.
+  public init(folder: String, model: String, head: MergeHead) {
+    self.folder = folder
+    self.model = model
+    self.head = head
+  }
+}
+
+/// Asks for a replay.
+public struct VerifyRequest: Codable, Sendable, Equatable {
+  /// From the last seal instead of from the charter.
+  public var fromSeal: Bool
+
+  /// A wish for a replay.
+  public init(fromSeal: Bool) { self.fromSeal = fromSeal }
+}
+
+/// What a replay found.
+public struct VerifyPage: Page {
+  /// Whether everything is as the logs say.
+  public var ok: Bool
+  /// From the last seal instead of from the charter.
+  public var fromSeal: Bool
+  /// Entries read, each signature checked.
+  public var entries: Int
+  /// Contributions folded.
+  public var contributions: Int
+  /// Rounds folded.
+  public var rounds: Int
+  /// The merge at the end and the root that the replay computed.
+  public var head: MergeHead
+  /// How long it took.
+  public var seconds: Double
+  /// What is not as it should be, and evidence against labs; empty when all is well.
+  public var findings: [String]
+
+  /// An outcome.
+  public init(
+    ok: Bool, fromSeal: Bool, entries: Int, contributions: Int, rounds: Int, head: MergeHead,
+    seconds: Double, findings: [String]
+  ) {
+    self.ok = ok
+    self.fromSeal = fromSeal
+    self.entries = entries
+    self.contributions = contributions
+    self.rounds = rounds
+    self.head = head
+    self.seconds = seconds
+    self.findings = findings
+  }
+}

@@ -1,0 +1,31 @@
+/// What can be read from a node, running or not.
+///
+/// Throws ``ControlError``; any other error counts as failed, with its text.
+public protocol NodePages: Sendable {
+  /// The page of every morning.
+  func status() async throws -> StatusPage
+  /// Connections.
+  func peers() async throws -> PeersPage
+  /// What waits for approval.
+  func pending() async throws -> PendingPage
+  /// The labs.
+  func roster() async throws -> RosterPage
+  /// The newest merges, at most `limit`, and as many log entries when asked for.
+  func log(limit: Int, entries: Bool) async throws -> LogPage
+  /// A merge or entry by its id or a unique beginning of it, of four characters or more.
+  func show(_ id: String) async throws -> EntryPage
+  /// Writes a merge's adapter as files, if they are not there yet.
+  func export(_ request: ExportRequest) async throws -> ExportPage
+  /// Replays the logs.
+  func verify(_ request: VerifyRequest) async throws -> VerifyPage
+}
+
+/// What a running node does when asked.
+public protocol NodeControl: NodePages {
+  /// Makes a ticket.
+  func invite(_ request: InviteRequest) async throws -> InvitePage
+  /// Approves a request or a proposal, proposing it first where nobody has.
+  func approve(_ request: ApproveRequest) async throws -> ApprovePage
+  /// Proposes a removal, a rotation or a recall, and approves it.
+  func propose(_ request: ProposeRequest) async throws -> ApprovePage
+}

@@ -1,0 +1,96 @@
+/// Text that came from somewhere else, made safe for a terminal or a log.
+public enum PlainText {
+  /// The text with everything escaped that could move a cursor, change a colour, turn the writing
+  /// direction, hide, or break a line; at most `limit` characters, then an ellipsis.
+  ///
+  /// A backslash is doubled, so that what is shown can be told from an escape.
+  public static func escape(_ text: String, limit: Int = 200) -> String {
+    var result = ""
+    var count = 0
+    var marks = 0
+    for scalar in text.unicodeScalars {
+      if count == limit { return result + "…" }
+      count += 1
+      marks = isMark(scalar) ? marks + 1 : 0
+      if scalar == "\\" {
+        result += "\\\\"
+      } else if isSafe(scalar) && marks <= marksMax {
+        result.unicodeScalars.append(scalar)
+      } else {
+        result += "\\u{" + String(scalar.value, radix: 16) + "}"
+      }
+    }
+    return result
+  }
+
+  /// Written languages stack no more; a tower of marks climbs over the lines around it.
+  private static let marksMax = 2
+
+  private static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+    let category = scalar.properties.generalCategory
+    return category == .nonspacingMark || category == .enclosingMark
+  }
+
+  private static func isSafe(_ scalar: Unicode.Scalar) -> Bool {
+    if scalar.isASCII { return scalar.value >= 0x20 && scalar.value != 0x7F }
+    switch scalar.properties.generalCategory {
+    // Format holds the marks of direction and the joiners that hide; the last ones have no glyph.
+    case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse,
+      .unassigned: return false
+    case .spaceSeparator: return false
+    default: return !scalar.properties.isDefaultIgnorableCodePoint
+    }
+  }
+
+  /// The columns that a text takes, counting wide East Asian characters and emoji as two.
+  public static func width(_ text: String) -> Int {
+    text.unicodeScalars.reduce(0) { $0 + ($1.properties.isEmojiPresentation || isWide($1) ? 2 : 1) }
+  }
+
+  private static func isWide(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0xA4CF, 0xAC00...0xD7A3, 0xF900...0xFAFF,
+      0xFE30...0xFE6F, 0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x20000...0x3FFFD: true
+    default: false
+    }
+  }
+}
+
+/// Columns of text under each other.
+public struct TextTable: Sendable {
+  /// Where a column's text stands.
+  public enum Side: Sendable { case left, right }
+
+  private let heads: [(title: String, side: Side)]
+  private var rows: [[String]] = []
+
+  /// A table with these columns.
+  public init(_ heads: [(title: String, side: Side)]) { self.heads = heads }
+
+  /// Adds a row. Precondition: as many cells as there are columns.
+  public mutating func add(_ cells: [String]) {
+    precondition(cells.count == heads.count, "a row has \(heads.count) cells, not \(cells.count)")
+    rows.append(cells)
+  }
+
+  /// Whether there are rows.
+  public var isEmpty: Bool { rows.isEmpty }
+
+  /// The lines, head first; nothing stands behind the last column's text.
+  public func lines() -> [String] {
+    let all = [heads.map(\.title)] + rows
+    let widths = heads.indices.map { column in
+      all.map { PlainText.width($0[column]) }.max() ?? 0
+    }
+    return all.map { cells in
+      var line = ""
+      for (index, cell) in cells.enumerated() {
+        if index > 0 { line += "  " }
+        let gap = String(repeating: " ", count: widths[index] - PlainText.width(cell))
+        line += heads[index].side == .right ? gap + cell : cell + gap
+      }
+      while line.last == " " { line.removeLast() }
+      return line
+    }
+  }
+}

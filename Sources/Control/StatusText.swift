@@ -1,0 +1,159 @@
+/// Pages as lines for people. Names and texts of other labs are escaped here, and nowhere else.
+extension StatusPage {
+  /// The page an operator reads.
+  public func lines(_ style: PageStyle) -> [String] {
+    var lines = facts(style) + [""]
+    lines += labTable(style)
+    if !attention.isEmpty {
+      lines += ["", style.warn("needs attention")]
+      lines += attention.map { "  ! " + PlainText.escape($0, limit: 300) }
+    }
+    return lines
+  }
+
+  private func facts(_ style: PageStyle) -> [String] {
+    func line(_ name: String, _ value: String) -> String {
+      style.faint(name.padded(to: 12)) + value
+    }
+    let now =
+      activity.rawValue + (progress.map { " \(Figures.fixed($0 * 100, 0)) %" } ?? "")
+    let sealed = head.sealed ? style.good("sealed") : style.warn("provisional")
+    return [
+      line(
+        "federation",
+        style.strong(PlainText.escape(federation.name)) + "  " + Figures.short(federation.id)),
+      line("lab", style.strong(PlainText.escape(lab.name)) + "  " + Figures.short(lab.id)),
+      line(
+        "node",
+        (activity == .stopped ? style.bad(now) : style.good(now))
+          + (detail.isEmpty ? "" : "  " + PlainText.escape(detail))),
+      line("head", "round \(head.round)  merge \(Figures.short(head.id))  \(sealed)"),
+      line("state root", PlainText.escape(head.stateRoot)),
+      line("held-out", heldOutText(style)),
+      line("disk", "\(Figures.bytes(diskBytes)) used, \(Figures.bytes(freeBytes)) free"),
+      line("software", PlainText.escape(software)),
+    ]
+  }
+
+  private func heldOutText(_ style: PageStyle) -> String {
+    guard let start = heldOut.start else { return "not measured yet" }
+    guard let now = heldOut.now else { return "\(Figures.loss(start)) nats/token at the start" }
+    let change = Figures.fixed(now - start, 4)
+    let text = now <= start ? style.good(change) : style.bad("+" + change)
+    return "\(Figures.loss(now)) nats/token, \(Figures.loss(start)) at the start (\(text))"
+  }
+
+  private func labTable(_ style: PageStyle) -> [String] {
+    var table = TextTable([
+      ("LAB", .left), ("ID", .left), ("TRAINS", .left), ("LINK", .left), ("HEARD", .right),
+      ("ROUND", .right), ("HEAD", .left), ("STATE", .left),
+    ])
+    for row in labs {
+      let isOwn = row.lab.id == lab.id
+      let agrees = row.headMerge == head.id && row.stateRoot != head.stateRoot
+      table.add([
+        PlainText.escape(row.lab.name, limit: 24), Figures.short(row.lab.id),
+        row.trains.map { $0 ? "trains" : "judges" } ?? "–",
+        isOwn ? "self" : row.connected ? "up" : "down",
+        isOwn ? "–" : row.lagSeconds == nil ? "never" : Figures.seconds(row.lagSeconds),
+        row.lastRound.map(String.init) ?? "–", Figures.short(row.headMerge),
+        Figures.short(row.stateRoot) + (agrees ? " DIFFERS" : ""),
+      ])
+    }
+    return table.lines()
+  }
+}
+
+extension PeersPage {
+  /// One line a peer.
+  public func lines(_ style: PageStyle) -> [String] {
+    if peers.isEmpty { return ["no other lab on the roster yet"] }
+    var table = TextTable([
+      ("LAB", .left), ("ID", .left), ("LINK", .left), ("ADDRESS", .left), ("SINCE", .right),
+      ("PING", .right), ("RECEIVED", .right), ("SENT", .right), ("TROUBLE", .left),
+    ])
+    for peer in peers {
+      table.add([
+        PlainText.escape(peer.lab.name, limit: 24), Figures.short(peer.lab.id),
+        peer.link.rawValue, peer.address.map { PlainText.escape($0, limit: 60) } ?? "–",
+        Figures.seconds(peer.connectedSeconds),
+        peer.roundTripMilliseconds.map { Figures.fixed($0, 1) + " ms" } ?? "–",
+        Figures.bytes(peer.bytesReceived), Figures.bytes(peer.bytesSent),
+        PlainText.escape(peer.trouble, limit: 100),
+      ])
+    }
+    return table.lines()
+  }
+}
+
+extension PendingPage {
+  /// What waits, with the command that approves it.
+  public func lines(_ style: PageStyle) -> [String] {
+    if requests.isEmpty && proposals.isEmpty { return ["nothing waits for approval"] }
+    var lines: [String] = []
+    for request in requests {
+      lines += [
+        style.strong(PlainText.escape(request.lab.name)) + " asks to join",
+        "  fingerprint  \(PlainText.escape(request.fingerprint))",
+        "  lab id       \(PlainText.escape(request.lab.id))",
+        "  addresses    "
+          + (request.addresses.isEmpty
+            ? "none: it dials" : PlainText.escape(request.addresses.joined(separator: ", "))),
+        "  asked        \(Figures.time(request.askedSeconds))",
+        "  approvals    \(request.approvals.count) of \(request.needed)"
+          + Self.names(request.approvals),
+        "  approve it   hanse approve \(PlainText.escape(request.fingerprint))", "",
+      ]
+    }
+    for proposal in proposals { lines += proposal.lines(style) + [""] }
+    lines.removeLast()
+    return lines
+  }
+
+  static func names(_ names: [String]) -> String {
+    names.isEmpty ? "" : ": " + names.map { PlainText.escape($0, limit: 24) }.joined(separator: ", ")
+  }
+}
+
+extension ProposalRow {
+  /// A proposal with its approvals.
+  public func lines(_ style: PageStyle) -> [String] {
+    let state =
+      enacted ? style.good("enacted") : "\(approvals.count) of \(needed) approvals"
+    return [
+      style.strong(PlainText.escape(change)) + "  (\(state))",
+      "  proposal     \(PlainText.escape(id))",
+      "  makes roster version \(makesVersion), proposed by \(PlainText.escape(proposer.name))",
+      "  approved by" + (approvals.isEmpty ? " nobody yet" : PendingPage.names(approvals)),
+    ] + (enacted ? [] : ["  approve it   hanse approve \(Figures.short(id))"])
+  }
+}
+
+extension RosterPage {
+  /// The labs and how the roster came to be.
+  public func lines(_ style: PageStyle) -> [String] {
+    var table = TextTable([
+      ("LAB", .left), ("ID", .left), ("FINGERPRINT", .left), ("SINCE VERSION", .right),
+    ])
+    for member in labs {
+      table.add([
+        PlainText.escape(member.lab.name, limit: 32) + (member.isOwn ? " (this node)" : ""),
+        Figures.short(member.lab.id), PlainText.escape(member.fingerprint),
+        "\(member.sinceVersion)",
+      ])
+    }
+    var lines = ["roster version \(rosterVersion)  \(Figures.short(id))", ""] + table.lines()
+    if !history.isEmpty { lines += ["", style.strong("how it came to be")] }
+    lines += history.map {
+      "  version \($0.makesVersion): \(PlainText.escape($0.change)), proposed by "
+        + PlainText.escape($0.proposer.name) + PendingPage.names($0.approvals)
+    }
+    return lines
+  }
+}
+
+extension String {
+  func padded(to count: Int) -> String {
+    self + String(repeating: " ", count: Swift.max(0, count - PlainText.width(self)))
+  }
+}

@@ -1,0 +1,43 @@
+/// Where everything of one node lies under its home folder. See Protocol/Storage.md.
+public struct HomeLayout: Sendable, Hashable {
+  /// The home folder, as given.
+  public let path: String
+
+  /// The layout under a home folder; a slash at its end is dropped.
+  public init(_ path: String) {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    self.path = path
+  }
+
+  /// The folder that holds the key, mode 0700.
+  public var identity: String { path + "/identity" }
+  /// The lab's signing key, mode 0600.
+  public var key: String { identity + "/key" }
+  /// The founding document, byte for byte as the founder wrote it.
+  public var charter: String { path + "/charter.bin" }
+  /// The daemon's configuration.
+  public var configuration: String { path + "/hanse.toml" }
+  /// Entries, forks, object lists and the node's own values.
+  public var database: String { path + "/hanse.sqlite" }
+  /// Payloads by id.
+  public var objects: String { path + "/objects" }
+  /// States of the fold by root.
+  public var snapshots: String { path + "/snapshots" }
+  /// What jobs read and write; everything in it can be made again, but for the checked files.
+  public var work: String { path + "/work" }
+  /// Held by the process that writes here.
+  public var lock: String { path + "/lock" }
+  /// Where the daemon answers the command line.
+  public var controlSocket: String { path + "/control.sock" }
+
+  /// Where a complete object lies.
+  public func object(_ id: String) -> String { objects + "/" + id.prefix(2) + "/" + id }
+  /// Where the blocks of an object are gathered until it is complete.
+  public func partial(_ id: String) -> String { object(id) + ".partial" }
+  /// Where the state with this root lies.
+  public func snapshot(_ root: String) -> String { snapshots + "/" + root }
+
+  /// Whether a node lives here.
+  public var isHome: Bool { DurableFile.exists(key) && DurableFile.exists(charter) }
+}

@@ -1,0 +1,147 @@
+import Control
+import Synchronization
+
+/// A node that answers the sample pages and remembers what it was asked.
+final class FakeNode: NodeControl {
+  let asked = Mutex<[String]>([])
+  /// How long every answer takes.
+  let delay: Duration
+
+  init(delay: Duration = .zero) { self.delay = delay }
+
+  private func note(_ text: String) async throws {
+    asked.withLock { $0.append(text) }
+    if delay > .zero { try await Task.sleep(for: delay) }
+  }
+
+  func status() async throws -> StatusPage {
+    try await note("status")
+    return Samples.status
+  }
+  func peers() async throws -> PeersPage { Samples.peers }
+  func pending() async throws -> PendingPage { Samples.pending }
+  func roster() async throws -> RosterPage { Samples.roster }
+  func log(limit: Int, entries: Bool) async throws -> LogPage {
+    try await note("log \(limit) \(entries)")
+    return Samples.log
+  }
+  func show(_ id: String) async throws -> EntryPage {
+    try await note("show \(id)")
+    guard id == "abcd" else {
+      throw ControlError(.notFound, "no entry begins with \(id)", hint: "`hanse log` lists them")
+    }
+    return Samples.shown
+  }
+  func export(_ request: ExportRequest) async throws -> ExportPage { Samples.export }
+  func verify(_ request: VerifyRequest) async throws -> VerifyPage { Samples.verify }
+  func invite(_ request: InviteRequest) async throws -> InvitePage {
+    try await note("invite \(request.expiresInSeconds) \(request.uses)")
+    return InvitePage(ticket: "ticket", expiresSeconds: 1_800_000_000, uses: request.uses)
+  }
+  func approve(_ request: ApproveRequest) async throws -> ApprovePage {
+    throw ControlError(.refused, "\(request.subject) is nobody")
+  }
+  func propose(_ request: ProposeRequest) async throws -> ApprovePage {
+    try await note("propose \(request.change.rawValue) \(request.subjects)")
+    return ApprovePage(proposal: Samples.pending.proposals[0], message: "proposed")
+  }
+}
+
+/// One page of each kind, the same that are committed as JSON under Protocol/Vectors/Control.
+enum Samples {
+  static let luebeck = Named(name: "luebeck", id: id("l"))
+  static let bremen = Named(name: "bremen", id: id("b"))
+  /// A name that tries to clear the screen and to turn the line around.
+  static let hostile = Named(name: "\u{1B}[2Jevil\u{202E}\nname", id: id("h"))
+
+  static func id(_ letter: String) -> String { String(repeating: letter, count: 51) + "a" }
+
+  static let head = MergeHead(id: id("m"), round: 3, stateRoot: id("r"), sealed: true)
+
+  static let status = StatusPage(
+    federation: Named(name: "baltic", id: id("f")), lab: luebeck, software: "hanse 0.1.0",
+    activity: .training, detail: "round 4", progress: 0.25, head: head,
+    labs: [
+      .init(
+        lab: luebeck, trains: true, connected: true, lagSeconds: nil, lastRound: 3,
+        headMerge: head.id, stateRoot: head.stateRoot),
+      .init(
+        lab: hostile, trains: nil, connected: false, lagSeconds: 7265, lastRound: nil,
+        headMerge: head.id, stateRoot: id("x")),
+    ], heldOut: .init(start: 2.5, now: 2.25), diskBytes: 123_456_789, freeBytes: 9_876_543_210,
+    attention: ["bremen has not been heard of for 2 h"])
+
+  static let peers = PeersPage(peers: [
+    .init(
+      lab: bremen, address: "192.0.2.7:7400", link: .dialled, connectedSeconds: 3601.5,
+      roundTripMilliseconds: 0.75, bytesReceived: 1 << 20, bytesSent: 2048, trouble: ""),
+    .init(
+      lab: hostile, address: nil, link: .none, connectedSeconds: nil, roundTripMilliseconds: nil,
+      bytesReceived: 0, bytesSent: 0, trouble: "no address is known"),
+  ])
+
+  static let pending = PendingPage(
+    requests: [
+      .init(
+        lab: bremen, fingerprint: "abcde-fghij-klmno-pqrst", addresses: ["192.0.2.7:7400"],
+        askedSeconds: 1_772_366_400, proposal: nil, approvals: [], needed: 2)
+    ],
+    proposals: [
+      ProposalRow(
+        id: id("p"), makesVersion: 2, change: "remove bremen", proposer: luebeck,
+        approvals: ["luebeck"], needed: 2, enacted: false)
+    ])
+
+  static let roster = RosterPage(
+    rosterVersion: 2, id: id("o"),
+    labs: [
+      .init(lab: luebeck, fingerprint: "abcde-fghij-klmno-pqrst", sinceVersion: 1, isOwn: true)
+    ], history: pending.proposals)
+
+  static func contribution(_ author: Named, _ id: String, base: String) -> ContributionRow {
+    ContributionRow(
+      id: id, author: author, round: 3, attempt: 1, base: base, tokens: 204_800, bytes: 2_400_000,
+      before: 2.375, after: 2.25, norm: 0.125,
+      verdicts: [
+        VerdictRow(
+          judge: luebeck, accept: true, reason: "accepted", before: 2.5, after: 2.4375, tokens: 4096),
+        VerdictRow(
+          judge: bremen, accept: false, reason: "loss rose", before: 2.5, after: 2.625,
+          tokens: 4096),
+      ], status: .sealed, reason: "")
+  }
+
+  static let log = LogPage(
+    federation: status.federation,
+    merges: [
+      MergeRow(
+        id: id("m"), round: 3, parents: [id("k")],
+        contributions: [
+          contribution(luebeck, id("c"), base: id("k")),
+          contribution(hostile, id("d"), base: id("k")),
+        ], stateRoot: id("r"), attestedBy: ["luebeck", "bremen"], sealed: true),
+      MergeRow(
+        id: id("k"), round: 0, parents: [], contributions: [], stateRoot: id("s"),
+        attestedBy: ["luebeck"], sealed: true),
+    ], open: [],
+    entries: [
+      EntryRow(
+        id: id("e"), lab: luebeck, sequence: 7, kind: "verdict", timeSeconds: 1_772_366_400,
+        summary: "accepts")
+    ])
+
+  static let shown = EntryPage(
+    kind: "contribution", id: id("c"), entry: log.entries[0],
+    contribution: contribution(luebeck, id("c"), base: id("k")),
+    fields: [.init("engine", "hanse 0.1.0")])
+
+  static let export = ExportPage(folder: "/h/work/export", model: "/m.gguf", head: head)
+
+  static let verify = VerifyPage(
+    ok: false, fromSeal: false, entries: 40, contributions: 6, rounds: 3, head: head,
+    seconds: 1.5, findings: ["bremen signed two entries at sequence 4"])
+
+  static let invite = InvitePage(ticket: "hanse1abc", expiresSeconds: 1_772_366_400, uses: 1)
+
+  static let approve = ApprovePage(proposal: pending.proposals[0], message: "approved")
+}

@@ -1,0 +1,119 @@
+import FoundationEssentials
+import Glibc
+import Identities
+import Storage
+import Testing
+
+@Suite struct HomeTests {
+  @Test func aSecondWriterIsRefusedAndToldWhoHasTheHome() throws {
+    let home = TemporaryHome()
+    let store = try home.open()
+    #expect(throws: StorageError.locked(path: home.layout.path, holder: getpid())) {
+      try home.open()
+    }
+    #expect(Store.holder(of: home.layout) == getpid())
+    withExtendedLifetime(store) {}
+  }
+
+  @Test func theHomeIsFreeAgainWhenItsHolderIsGone() throws {
+    let home = TemporaryHome()
+    do { _ = try home.open() }
+    #expect(Store.holder(of: home.layout) == nil)
+    #expect(throws: Never.self) { _ = try home.open() }
+  }
+
+  @Test func theKeyIsForItsOwnerOnly() throws {
+    let home = TemporaryHome()
+    let key = SigningKey.generate()
+    try KeyFile.create(key, in: home.layout)
+    #expect(try KeyFile.read(in: home.layout).seed == key.seed)
+    #expect(throws: StorageError.exists(path: home.layout.key)) {
+      try KeyFile.create(key, in: home.layout)
+    }
+    var status = stat()
+    stat(home.layout.key, &status)
+    #expect(status.st_mode & 0o777 == 0o600)
+    stat(home.layout.identity, &status)
+    #expect(status.st_mode & 0o777 == 0o700)
+    chmod(home.layout.key, 0o640)
+    let error = #expect(throws: StorageError.self) { try KeyFile.read(in: home.layout) }
+    #expect(error == .openKey(path: home.layout.key, mode: 0o640))
+    #expect("\(error!)".contains("chmod 600 \(home.layout.key)"))
+  }
+
+  @Test func aRotatedKeyKeepsTheOldOneBesideIt() throws {
+    let home = TemporaryHome()
+    let (old, new) = (SigningKey.generate(), SigningKey.generate())
+    try KeyFile.create(old, in: home.layout)
+    try KeyFile.replace(with: new, in: home.layout)
+    #expect(try KeyFile.read(in: home.layout).seed == new.seed)
+    #expect(try KeyFile.read(path: home.layout.key + ".old").seed == old.seed)
+  }
+
+  @Test func aKeyOfAnotherLengthIsDamaged() throws {
+    let home = TemporaryHome()
+    try KeyFile.create(SigningKey.generate(), in: home.layout)
+    try DurableFile.write([1, 2, 3], to: home.layout.key, mode: 0o600)
+    #expect(throws: StorageError.self) { try KeyFile.read(in: home.layout) }
+    try DurableFile.write([UInt8](repeating: 1, count: 33), to: home.layout.key, mode: 0o600)
+    #expect(throws: StorageError.self) { try KeyFile.read(in: home.layout) }
+  }
+
+  @Test func errorsNameThePathTheNumberAndTheWayOut() throws {
+    let missing = #expect(throws: StorageError.self) {
+      try DurableFile.read("/tmp/hanse-no-such-folder/x", limit: 10)
+    }
+    #expect("\(missing!)".contains("/tmp/hanse-no-such-folder/x"))
+    #expect("\(missing!)".contains("errno 2"))
+    let home = TemporaryHome()
+    try DurableFile.write([1], to: home.layout.path + "/file")
+    #expect(throws: StorageError.self) { try Store(home: HomeLayout(home.layout.path + "/file/x")) }
+    #expect(throws: StorageError.notAHome(path: home.layout.path)) { try home.open(readOnly: true) }
+  }
+
+  @Test func aFileThatIsNoDatabaseIsNamed() throws {
+    let home = TemporaryHome()
+    try DurableFile.write(Array(repeating: 65, count: 8192), to: home.layout.database)
+    let error = #expect(throws: StorageError.self) { try home.open() }
+    guard case .damaged(let path, _)? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(path == home.layout.database)
+  }
+
+  @Test func snapshotsAreKeptByRootAndPruned() throws {
+    let home = TemporaryHome()
+    let store = try home.open()
+    let roots = (0..<3).map { ContentID(of: [UInt8($0)], kind: .state) }
+    for (index, root) in roots.enumerated() { try store.writeSnapshot(root, [UInt8(index), 9]) }
+    #expect(try store.readSnapshot(roots[1]) == [1, 9])
+    try store.pruneSnapshots(keeping: [roots[1]])
+    #expect(try store.snapshots() == [roots[1]])
+    #expect(try store.readSnapshot(roots[0]) == nil)
+  }
+
+  @Test func workFilesKnowTheirOwnBytes() throws {
+    let home = TemporaryHome()
+    let store = try home.open()
+    let bytes = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+    try store.writeWork("feedback-3", bytes)
+    #expect(try store.readWork("feedback-3") == bytes)
+    try flip(home.layout.work + "/feedback-3.checked", at: 777)
+    #expect(throws: StorageError.self) { try store.readWork("feedback-3") }
+    try store.removeWork("feedback-3")
+    #expect(try store.readWork("feedback-3") == nil)
+    for name in ["", "../key", "a/b", "A", String(repeating: "a", count: 101)] {
+      #expect(throws: StorageError.self) { try store.writeWork(name, [1]) }
+    }
+  }
+
+  @Test func sizesAreThoseOfTheDisk() throws {
+    let home = TemporaryHome()
+    let store = try home.open()
+    let before = try store.diskBytes()
+    try store.writeWork("big", [UInt8](repeating: 1, count: 1 << 20))
+    #expect(try store.diskBytes() >= before + 1 << 20)
+    #expect(try store.freeBytes() > 0)
+  }
+}
