@@ -1,0 +1,174 @@
+import FoundationEssentials
+import Storage
+import TOMLKit
+
+/// A node's settings, as `hanse.toml` in its home holds them.
+///
+/// What a federation has agreed on stands in the charter, not here.
+public struct Configuration: Codable, Sendable, Equatable {
+  /// What the lab calls itself.
+  public var lab: String
+  /// The base: a GGUF file or a Hugging Face folder.
+  public var model: String
+  /// Files of text that the lab trains on.
+  public var data: [String]
+  /// Files of text for judging only; empty: every tenth document of `data` is kept for it.
+  public var heldOut: [String]?
+  /// Where other labs may connect, `host:port`; empty for a node that only dials.
+  public var listen: String?
+  /// Addresses to announce instead of `listen`, for a node behind a forwarded port.
+  public var advertise: [String]?
+  /// Members known from the ticket, `lab/key@host:port`.
+  public var contacts: [String]?
+  /// Whether the node trains or only judges and merges.
+  public var trains: Bool?
+  /// How it trains.
+  public var training: Training?
+  /// What trains.
+  public var worker: Worker?
+  /// What is logged.
+  public var log: Log?
+
+  /// How a node trains, where it differs from the charter's suggestion.
+  public struct Training: Codable, Sendable, Equatable {
+    /// `bf16` or `f32`.
+    public var dtype: String?
+    /// Threads of the worker; 0 or none: all cores.
+    public var threads: Int?
+    /// Optimiser steps a round.
+    public var steps: Int?
+    /// Windows a step.
+    public var batch: Int?
+    /// Highest learning rate.
+    public var learningRate: Double?
+    /// Tokens of held-out text that are measured; none: 4,096.
+    public var heldOutTokens: Int?
+
+    enum CodingKeys: String, CodingKey {
+      case dtype, threads, steps, batch
+      case learningRate = "learning_rate"
+      case heldOutTokens = "held_out_tokens"
+    }
+  }
+
+  /// The command that trains, instead of the built-in worker.
+  public struct Worker: Codable, Sendable, Equatable {
+    /// Program and arguments; it speaks Protocol/Worker.md on standard input and output.
+    public var command: [String]
+  }
+
+  /// What is logged.
+  public struct Log: Codable, Sendable, Equatable {
+    /// trace, debug, info, notice, warning or error.
+    public var level: String
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case lab, model, data, listen, advertise, contacts, trains, training, worker, log
+    case heldOut = "held_out"
+  }
+
+  /// The settings that a plan asks for.
+  public init(plan: HomePlan, contacts: [String]) {
+    lab = plan.labName
+    model = plan.model
+    data = plan.data
+    heldOut = plan.heldOut.isEmpty ? nil : plan.heldOut
+    listen = plan.listen
+    trains = !plan.data.isEmpty
+    self.contacts = contacts.isEmpty ? nil : contacts
+  }
+
+  /// Reads a file. Unknown keys are errors, so that a misspelt one does not go unnoticed.
+  public static func read(_ path: String) throws -> Configuration {
+    let bytes = try DurableFile.read(path, limit: 1 << 20)
+    let text = String(decoding: bytes, as: UTF8.self)
+    do {
+      let decoder = TOMLDecoder(strictDecoding: true)
+      let settings = try decoder.decode(Configuration.self, from: text)
+      try settings.validate(path)
+      return settings
+    } catch let error as TOMLParseError {
+      throw NodeError.configuration(path: path, reason: "line \(error.source.begin.line): \(error)")
+    } catch let error as UnexpectedKeysError {
+      let keys = error.keys.map { $0.key }.sorted().joined(separator: ", ")
+      throw NodeError.configuration(path: path, reason: "unknown key \(keys)")
+    } catch let error as DecodingError {
+      throw NodeError.configuration(path: path, reason: Self.explain(error))
+    }
+  }
+
+  private func validate(_ path: String) throws {
+    guard !lab.isEmpty else { throw NodeError.configuration(path: path, reason: "lab is empty") }
+    guard trains == false || !data.isEmpty else {
+      throw NodeError.configuration(
+        path: path, reason: "data is empty; name files of text, or set trains = false")
+    }
+    if let dtype = training?.dtype, !["bf16", "f32"].contains(dtype) {
+      throw NodeError.configuration(
+        path: path, reason: "training.dtype is \(dtype), not bf16 or f32")
+    }
+    if let command = worker?.command, command.isEmpty {
+      throw NodeError.configuration(path: path, reason: "worker.command is empty")
+    }
+  }
+
+  private static func explain(_ error: DecodingError) -> String {
+    func name(_ path: [any CodingKey]) -> String { path.map(\.stringValue).joined(separator: ".") }
+    switch error {
+    case .keyNotFound(let key, _): return "the key \(key.stringValue) is missing"
+    case .typeMismatch(_, let context), .valueNotFound(_, let context):
+      return "\(name(context.codingPath)) has the wrong type"
+    case .dataCorrupted(let context):
+      return "\(name(context.codingPath)) cannot be read: \(context.debugDescription)"
+    @unknown default: return "\(error)"
+    }
+  }
+
+  /// The file's text, with the keys that people change most explained.
+  public func text() -> String {
+    var lines = [
+      "# This node's settings. What the federation agreed on stands in its charter.",
+      "lab = \(Self.quoted(lab))",
+      "model = \(Self.quoted(model))",
+      "data = \(Self.quoted(data))",
+      "# Text for judging only; without it every tenth document of data is kept for that.",
+      heldOut.map { "held_out = \(Self.quoted($0))" } ?? "# held_out = []",
+      "# Where other labs may connect; leave it out behind a NAT, the node then only dials.",
+      listen.map { "listen = \(Self.quoted($0))" } ?? "# listen = \"0.0.0.0:7400\"",
+      "trains = \(trains ?? true)",
+    ]
+    if let advertise { lines.append("advertise = \(Self.quoted(advertise))") }
+    if let contacts { lines.append("contacts = \(Self.quoted(contacts))") }
+    lines += [
+      "", "[training]", "dtype = \"bf16\"", "# threads = 2", "", "[log]", "level = \"info\"", "",
+    ]
+    return lines.joined(separator: "\n")
+  }
+
+  private static func quoted(_ texts: [String]) -> String {
+    "[" + texts.map(quoted).joined(separator: ", ") + "]"
+  }
+
+  /// A TOML basic string.
+  static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\n": result += "\\n"
+      case "\t": result += "\\t"
+      case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+        result += "\\u" + String(format16(scalar.value))
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+
+  private static func format16(_ value: UInt32) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 4 - digits.count) + digits
+  }
+}

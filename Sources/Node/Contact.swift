@@ -1,0 +1,29 @@
+import Identities
+import Records
+
+/// A member known from a ticket, before its log is here.
+struct Contact: Hashable, Sendable {
+  let lab: LabID
+  let key: PublicKey
+  let address: String
+
+  init(lab: LabID, key: PublicKey, address: String) {
+    self.lab = lab
+    self.key = key
+    self.address = address
+  }
+
+  /// Reads `lab/key@host:port`; nil when it is something else.
+  init?(text: String) {
+    let halves = text.split(separator: "@", maxSplits: 1)
+    guard halves.count == 2 else { return nil }
+    let names = halves[0].split(separator: "/")
+    guard names.count == 2, let lab = LabID(text: String(names[0])),
+      let bytes = Base32.decode(String(names[1])), let key = PublicKey(bytes: bytes)
+    else { return nil }
+    self.init(lab: lab, key: key, address: String(halves[1]))
+  }
+
+  /// The form in `hanse.toml`.
+  var text: String { "\(lab)/\(key)@\(address)" }
+}

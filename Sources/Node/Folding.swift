@@ -1,0 +1,141 @@
+import Adapters
+import Deltas
+import FoundationEssentials
+import Identities
+import Ledger
+import Merging
+import Records
+import Storage
+
+/// Folds merges into adapters, remembering the states on the way so that a new round costs one step.
+///
+/// A state is remembered under the chain of groups that led to it, in memory and as snapshots in the
+/// store; both only save time, the logs decide.
+package actor Folding {
+  private nonisolated let executor = QueueExecutor("hanse.folding")
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    executor.asUnownedSerialExecutor()
+  }
+
+  /// A folded merge.
+  package struct Folded: Sendable {
+    package let state: FoldState
+    package let root: ContentID
+  }
+
+  /// A merge taken apart by the ledger: what lands when, and the announcements behind it.
+  package struct Recipe: Sendable {
+    package let groups: [LandingGroup]
+    package let round: UInt32
+    package let messages: [ContentID: Hanse_V1_Contribution]
+
+    package init(
+      groups: [LandingGroup], round: UInt32, messages: [ContentID: Hanse_V1_Contribution]
+    ) {
+      self.groups = groups
+      self.round = round
+      self.messages = messages
+    }
+  }
+
+  private static let statesInMemory = 2
+  private static let snapshotsOnDisk = 4
+
+  private let charter: Charter
+  private let layout: AdapterLayout
+  private let rules: FoldRules
+  private let payloads: Payloads
+  private let store: Store
+  private let usesSnapshots: Bool
+  private var remembered: [(key: ContentID, state: FoldState)] = []
+  private var kept: [ContentID] = []
+
+  /// - Parameter usesSnapshots: false replays everything from the charter.
+  package init(charter: Charter, store: Store, usesSnapshots: Bool = true) throws {
+    self.charter = charter
+    layout = try AdapterShapes.layout(of: charter)
+    rules = try FoldRules(charter.message.merge)
+    payloads = Payloads(store: store, layout: layout)
+    self.store = store
+    self.usesSnapshots = usesSnapshots
+  }
+
+  /// The state of a merge. Reads the payloads that are new since the nearest remembered state.
+  package func fold(_ recipe: Recipe) throws -> Folded {
+    var keys = [ContentID(of: charter.bytes, kind: .merge)]
+    for group in recipe.groups { keys.append(Self.key(after: keys[keys.count - 1], group)) }
+    var (index, state) = nearest(keys, recipe.groups)
+    while index < recipe.groups.count {
+      let group = recipe.groups[index]
+      state = try Merging.fold(
+        state, group: group,
+        deltas: { id in
+          guard let message = recipe.messages[id] else {
+            throw NodeError.missingPayload(contribution: id)
+          }
+          return try self.payloads.delta(message, of: id)
+        }, rules: rules)
+      index += 1
+    }
+    remember(keys[keys.count - 1], state)
+    return Folded(state: state, root: state.root)
+  }
+
+  /// Keeps a snapshot of a merge that was adopted, and forgets older ones.
+  package func keep(_ recipe: Recipe, _ folded: Folded) throws {
+    guard usesSnapshots, !store.readOnly else { return }
+    var key = ContentID(of: charter.bytes, kind: .merge)
+    for group in recipe.groups { key = Self.key(after: key, group) }
+    try store.writeSnapshot(key, folded.state.encoded())
+    kept.removeAll { $0 == key }
+    kept.append(key)
+    if kept.count > Self.snapshotsOnDisk { kept.removeFirst(kept.count - Self.snapshotsOnDisk) }
+    try store.pruneSnapshots(keeping: Set(kept))
+  }
+
+  private func nearest(_ keys: [ContentID], _ groups: [LandingGroup]) -> (Int, FoldState) {
+    for index in stride(from: keys.count - 1, through: 0, by: -1) {
+      if let known = remembered.first(where: { $0.key == keys[index] }) {
+        return (index, known.state)
+      }
+      guard usesSnapshots, index > 0,
+        let bytes = try? store.readSnapshot(keys[index]),
+        let state = try? FoldState(
+          decoding: bytes, layout: layout, round: groups[index - 1].round, root: nil)
+      else { continue }
+      return (index, state)
+    }
+    return (0, FoldState.start(layout: layout, seed: Array(charter.message.adapter.seed)))
+  }
+
+  private func remember(_ key: ContentID, _ state: FoldState) {
+    remembered.removeAll { $0.key == key }
+    remembered.append((key, state))
+    if remembered.count > Self.statesInMemory { remembered.removeFirst() }
+  }
+
+  /// Names a chain of groups by everything that the fold reads of it but the payloads, which the
+  /// contribution ids name.
+  private static func key(after key: ContentID, _ group: LandingGroup) -> ContentID {
+    var bytes = key.bytes + group.round.littleEndianBytes
+    for contribution in group.contributions {
+      bytes += contribution.id.bytes
+      bytes.append(contribution.isRecalled ? 1 : 0)
+    }
+    return ContentID(of: bytes, kind: .merge)
+  }
+}
+
+extension Logbook {
+  /// Everything needed to fold a merge.
+  package mutating func recipe(for merge: Hanse_V1_Merge) throws -> Folding.Recipe {
+    let groups = try landingGroups(of: merge)
+    var messages: [ContentID: Hanse_V1_Contribution] = [:]
+    for group in groups {
+      for contribution in group.contributions {
+        messages[contribution.id] = self.contribution(contribution.id)?.message
+      }
+    }
+    return Folding.Recipe(groups: groups, round: merge.frontier.round, messages: messages)
+  }
+}

@@ -1,0 +1,104 @@
+import Control
+import Determinism
+import FoundationEssentials
+import Gossip
+import Identities
+import Ledger
+import Records
+import Storage
+import Transport
+
+/// What a running node answers the command line.
+struct NodeAnswers: NodeControl {
+  let core: NodeCore
+  let folding: Folding
+
+  func status() async throws -> StatusPage { try await core.statusPage() }
+  func peers() async throws -> PeersPage { await core.peersPage() }
+  func pending() async throws -> PendingPage { await core.writer.pending() }
+  func roster() async throws -> RosterPage { await core.writer.roster() }
+
+  func log(limit: Int, entries: Bool) async throws -> LogPage {
+    var writer = await core.writer
+    return writer.log(limit: limit, entries: entries)
+  }
+
+  func show(_ id: String) async throws -> EntryPage {
+    var writer = await core.writer
+    return try writer.show(id)
+  }
+
+  func export(_ request: ExportRequest) async throws -> ExportPage {
+    let writer = await core.writer
+    var logbook = writer.logbook
+    let merge = try Exporting.find(request.merge, in: logbook, head: writer.head)
+    let folder = core.home.work + "/export-\(merge.id.short)"
+    let root = try await Exporting.write(
+      merge, recipe: logbook.recipe(for: merge), folding: folding, into: folder,
+      baseModel: core.configuration.model)
+    var page = PageWriter(logbook: logbook, lab: core.lab, head: merge, headRoot: root)
+    return ExportPage(folder: folder, model: core.configuration.model, head: page.mergeHead())
+  }
+
+  func verify(_ request: VerifyRequest) async throws -> VerifyPage {
+    let head = await core.head
+    return try await Replay(
+      charter: core.charter, store: core.store, lab: core.lab, head: head
+    ).run(fromSeal: request.fromSeal, now: monotonicSeconds)
+  }
+
+  func invite(_ request: InviteRequest) async throws -> InvitePage {
+    try await core.invite(request)
+  }
+
+  func approve(_ request: ApproveRequest) async throws -> ApprovePage {
+    try await core.approve(request)
+  }
+
+  func propose(_ request: ProposeRequest) async throws -> ApprovePage {
+    try await core.propose(request)
+  }
+}
+
+extension NodeCore {
+  /// The pages of this moment.
+  var writer: PageWriter {
+    PageWriter(logbook: logbook, lab: lab, head: head, headRoot: headRoot)
+  }
+
+  func statusPage() throws -> StatusPage {
+    var writer = writer
+    let now = Self.clock()
+    let peers = mesh.peerStatus
+    var lag: [LabID: Double] = [lab: 0]
+    for peer in peers {
+      if let heard = peer.lastHeard { lag[peer.lab] = now.seconds(since: heard) }
+    }
+    let connected = Set(peers.filter { $0.state == .connected }.map(\.lab)).union([lab])
+    return StatusPage(
+      federation: writer.federation, lab: writer.named(lab), software: Self.software,
+      activity: NodeActivity(rawValue: activity.kind.rawValue) ?? .idle, detail: activity.detail,
+      progress: activity.progress, head: writer.mergeHead(),
+      labs: writer.labStatuses(connected: connected, lag: lag), heldOut: try HeldOut.read(store),
+      diskBytes: try store.diskBytes(), freeBytes: try store.freeBytes(),
+      attention: attention + writer.attention())
+  }
+
+  func peersPage() -> PeersPage {
+    let now = Self.clock()
+    return PeersPage(
+      peers: mesh.peerStatus.map { peer in
+        let counts = peer.connection.flatMap { board?.counts(of: $0) }
+        var trouble = peer.faults.map { "\($0.fault.rawValue) ×\($0.count)" }
+        if peer.state != .connected { trouble.insert(peer.state.rawValue, at: 0) }
+        if let error = peer.lastError, peer.state != .connected { trouble.append(error) }
+        return PeersPage.Peer(
+          lab: writer.named(peer.lab), address: peer.address ?? peer.addresses.first,
+          link: peer.connection == nil ? .none : peer.dialledByUs ? .dialled : .accepted,
+          connectedSeconds: peer.connectedSince.map { now.seconds(since: $0) },
+          roundTripMilliseconds: peer.roundTrip.map { $0 * 1000 },
+          bytesReceived: counts?.bytesReceived ?? 0, bytesSent: counts?.bytesSent ?? 0,
+          trouble: trouble.joined(separator: "; "))
+      })
+  }
+}

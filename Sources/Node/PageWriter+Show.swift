@@ -1,0 +1,102 @@
+import Control
+import FoundationEssentials
+import Identities
+import Ledger
+import Records
+
+extension PageWriter {
+  /// Everything about the one thing whose id begins so.
+  ///
+  /// - Throws: `ControlError` when there is none or more than one.
+  mutating func show(_ prefix: String) throws -> EntryPage {
+    guard prefix.utf8.count >= 4 else {
+      throw ControlError(
+        .wrongUse, "\(prefix.debugDescription) is too short for an id",
+        hint: "give at least four characters, as hanse log shows them")
+    }
+    var merges: [ContentID: Hanse_V1_Attestation] = [:]
+    var entries: [Entry] = []
+    for lab in logbook.labs {
+      for entry in logbook.log(of: lab) {
+        if entry.id.description.hasPrefix(prefix) { entries.append(entry) }
+        if case .attestation(let attestation)? = entry.message.payload,
+          attestation.merge.id.description.hasPrefix(prefix)
+        {
+          merges[attestation.merge.id] = attestation
+        }
+      }
+    }
+    switch entries.count + merges.count {
+    case 0: return try charterPage(prefix)
+    case 1: break
+    default:
+      throw ControlError(
+        .wrongUse, "\(prefix) begins \(entries.count + merges.count) ids",
+        hint: "give more characters of the id")
+    }
+    if let attestation = merges.values.first { return try page(of: attestation) }
+    return page(of: entries[0])
+  }
+
+  private func charterPage(_ prefix: String) throws -> EntryPage {
+    guard logbook.charter.id.description.hasPrefix(prefix) else {
+      throw ControlError(
+        .notFound, "no entry, merge or charter begins with \(prefix)",
+        hint: "hanse log shows what there is")
+    }
+    let message = logbook.charter.message
+    return EntryPage(
+      kind: "charter", id: logbook.charter.id.description,
+      fields: [
+        .init("federation", message.name), .init("base", message.base.name),
+        .init("architecture", message.base.architecture),
+        .init("rank", "\(message.adapter.rank)"), .init("alpha", "\(message.adapter.alpha)"),
+        .init("rule", message.merge.rule),
+        .init("outer rate", "\(Double(message.merge.outerRateQ16) / 65536)"),
+        .init("momentum", "\(Double(message.merge.momentumQ16) / 65536)"),
+        .init("steps a round", "\(message.round.localSteps)"),
+        .init("tolerance", "\(Double(message.judging.toleranceMicronats) / 1e6) nats per token"),
+        .init("privacy", message.privacyPolicy),
+        .init("founders", message.founders.map(\.name).joined(separator: ", ")),
+      ])
+  }
+
+  private mutating func page(of attestation: Hanse_V1_Attestation) throws -> EntryPage {
+    let expansion = try logbook.expand(attestation.merge.frontier)
+    return EntryPage(
+      kind: "merge", id: attestation.merge.id.description,
+      merge: mergeRow(attestation, expansion: expansion, since: nil, parent: nil),
+      fields: [.init("roster version", "\(attestation.merge.rosterVersion)")])
+  }
+
+  private func page(of entry: Entry) -> EntryPage {
+    var page = EntryPage(kind: kind(entry), id: entry.id.description, entry: row(entry))
+    page.fields = [
+      .init("previous", entry.previous?.description ?? "none"),
+      .init("roster version", "\(entry.rosterVersion)"),
+      .init("bytes", "\(entry.body.count)"),
+    ]
+    switch entry.message.payload {
+    case .contribution(let message):
+      page.contribution = logbook.contribution(entry.id).map(row)
+      page.fields += [
+        .init("steps", "\(message.steps)"), .init("windows", "\(message.examples)"),
+        .init("engine", message.engine), .init("codec", message.payload.codec),
+        .init("licence of the data", message.licence),
+      ]
+    case .verdict(let verdict):
+      if let id = ContentID(bytes: verdict.contribution), let state = logbook.contribution(id) {
+        page.contribution = row(state)
+      }
+    case .proposal: page.proposal = proposalRow(entry.id)
+    case .approval(let approval):
+      page.proposal = ContentID(bytes: approval.proposal).flatMap(proposalRow)
+    default: break
+    }
+    return page
+  }
+
+  private func proposalRow(_ id: ContentID) -> ProposalRow? {
+    logbook.proposal(id).map(row)
+  }
+}

@@ -1,0 +1,47 @@
+import Control
+import FoundationEssentials
+import Identities
+import Ledger
+import Records
+
+extension PageWriter {
+  /// Every lab of the roster, this one first.
+  func labStatuses(connected: Set<LabID>, lag: [LabID: Double]) -> [StatusPage.LabStatus] {
+    let seats = logbook.roster.members.sorted {
+      ($0.lab == lab ? 0 : 1, $0.name, $0.lab.description)
+        < ($1.lab == lab ? 0 : 1, $1.name, $1.lab.description)
+    }
+    return seats.map { seat in
+      let last = attestations(of: seat.lab).last
+      return StatusPage.LabStatus(
+        lab: named(seat.lab), trains: logbook.presence(of: seat.lab)?.trains,
+        connected: connected.contains(seat.lab), lagSeconds: lag[seat.lab],
+        lastRound: logbook.contributionsInOrder.last { $0.author == seat.lab }
+          .map { Int($0.round) },
+        headMerge: last?.merge.id.description,
+        stateRoot: last.flatMap { ContentID(bytes: $0.stateRoot) }?.description)
+    }
+  }
+
+  /// What the logs say that somebody should look at, worst first.
+  func attention() -> [String] {
+    var lines: [String] = []
+    for lab in logbook.labs {
+      if let fork = logbook.forks[lab] {
+        lines.append(
+          "\(named(lab).name) signed two entries at sequence \(fork.sequence); its later entries do not count")
+      }
+    }
+    let waiting = logbook.pendingRequests.filter(\.isInvited)
+    for request in waiting {
+      lines.append(
+        "\(request.ask.name) asks to join (\(request.ask.key.fingerprint)); see hanse pending")
+    }
+    for state in logbook.contributionsInOrder.suffix(64) where state.author == lab {
+      if state.status == .rejected {
+        lines.append("this lab's contribution \(state.id.short) to round \(state.round) was rejected")
+      }
+    }
+    return lines
+  }
+}

@@ -1,0 +1,249 @@
+import Control
+import FoundationEssentials
+import Identities
+import Ledger
+import Records
+
+/// Writes the pages that a running node and an offline reader share, from the logs alone.
+struct PageWriter {
+  var logbook: Logbook
+  let lab: LabID
+  let head: Hanse_V1_Merge
+  let headRoot: ContentID?
+
+  var federation: Named {
+    Named(name: logbook.charter.message.name, id: logbook.charter.id.description)
+  }
+
+  func named(_ lab: LabID) -> Named {
+    let seat = logbook.rosters.last { $0.member(lab) != nil }?.member(lab)
+    return Named(name: seat?.name ?? "?", id: lab.description)
+  }
+
+  mutating func mergeHead() -> MergeHead {
+    MergeHead(
+      id: head.id.description, round: Int(head.frontier.round),
+      stateRoot: (headRoot ?? attestedRoot(of: head.id))?.description ?? "",
+      sealed: logbook.isSealed(head.frontier))
+  }
+
+  private func attestedRoot(of merge: ContentID) -> ContentID? {
+    attestations(of: lab).last { $0.merge.id == merge }.flatMap { ContentID(bytes: $0.stateRoot) }
+  }
+
+  func attestations(of lab: LabID) -> [Hanse_V1_Attestation] {
+    logbook.log(of: lab).compactMap { entry in
+      guard case .attestation(let attestation)? = entry.message.payload else { return nil }
+      return attestation
+    }
+  }
+
+  // MARK: rows
+
+  func row(_ state: ContributionState) -> ContributionRow {
+    let message = state.message
+    let squares = message.factorNorms.reduce(0.0) { $0 + Double($1) * Double($1) }
+    return ContributionRow(
+      id: state.id.description, author: named(state.author), round: Int(state.round),
+      attempt: Int(message.attempt), base: message.base.id.description, tokens: message.tokens,
+      bytes: message.payload.size, before: nats(message.lossBeforeMicronats),
+      after: nats(message.lossAfterMicronats), norm: squares.squareRoot() * 0x1p-40,
+      verdicts: state.judgements.compactMap { judgement in
+        guard let verdict = judgement.verdict else { return nil }
+        return VerdictRow(
+          judge: named(judgement.judge), accept: verdict.accept, reason: text(verdict.reason),
+          before: nats(verdict.lossBeforeMicronats), after: nats(verdict.lossAfterMicronats),
+          tokens: verdict.tokens)
+      }, status: status(state), reason: reason(state))
+  }
+
+  private func status(_ state: ContributionState) -> ContributionRow.Status {
+    switch state.status {
+    case .pending: return .pending
+    case .rejected: return .rejected
+    case .refused: return .excluded
+    case .admitted:
+      if logbook.roster.recalled.contains(state.id) { return .recalled }
+      var copy = logbook
+      return copy.isSealedContribution(state.id) ? .sealed : .admitted
+    }
+  }
+
+  private func reason(_ state: ContributionState) -> String {
+    switch state.status {
+    case .refused(let fault): return fault
+    case .rejected: return "\(state.rejects) of \(state.judges.count) judges rejected it"
+    case .pending:
+      return "\(state.judgements.count) of \(state.judges.count) judges have spoken"
+    case .admitted: return ""
+    }
+  }
+
+  private func nats(_ micronats: UInt64) -> Double { Double(micronats) / 1e6 }
+
+  func text(_ reason: Hanse_V1_Reason) -> String {
+    switch reason {
+    case .accepted: "accepted"
+    case .lossRose: "loss rose"
+    case .undecodable: "undecodable"
+    case .notFinite: "not finite"
+    default: "unknown"
+    }
+  }
+
+  func row(_ proposal: OpenProposal) -> ProposalRow {
+    row(
+      id: proposal.id, author: proposal.author, proposal.message, approvers: proposal.approvers,
+      needed: proposal.needed, enacted: proposal.approvers.count >= proposal.needed)
+  }
+
+  private func row(
+    id: ContentID, author: LabID, _ message: Hanse_V1_Proposal, approvers: [LabID], needed: Int,
+    enacted: Bool
+  ) -> ProposalRow {
+    ProposalRow(
+      id: id.description, makesVersion: Int(message.makesVersion), change: describe(message),
+      proposer: named(author), approvals: approvers.map { named($0).name }, needed: needed,
+      enacted: enacted)
+  }
+
+  func describe(_ proposal: Hanse_V1_Proposal) -> String {
+    switch proposal.change {
+    case .admit(let admission):
+      guard let ask = try? JoinAsk(admission.request) else { return "admit a lab" }
+      return "admit \(ask.name) (\(ask.key.fingerprint))"
+    case .remove(let removal):
+      return "remove \(LabID(bytes: removal.lab).map { named($0).name } ?? "?")"
+    case .rotate(let rotation):
+      return "new key for \(LabID(bytes: rotation.lab).map { named($0).name } ?? "?")"
+    case .recall(let recall): return "recall \(recall.contributions.count) contributions"
+    case nil: return "a change that this version does not know"
+    }
+  }
+
+  // MARK: pages
+
+  func pending() -> PendingPage {
+    let requests = logbook.pendingRequests.filter(\.isInvited).map { request in
+      PendingPage.Request(
+        lab: Named(name: request.ask.name, id: request.ask.lab.description),
+        fingerprint: request.ask.key.fingerprint, addresses: request.ask.addresses,
+        askedSeconds: request.ask.timeSeconds, proposal: request.proposal?.id.description,
+        approvals: request.proposal?.approvers.map { named($0).name } ?? [],
+        needed: logbook.roster.approvalQuorum)
+    }
+    let others = logbook.openProposals.filter { proposal in
+      guard case .admit = proposal.message.change else { return true }
+      return !logbook.pendingRequests.contains { $0.proposal?.id == proposal.id }
+    }
+    return PendingPage(requests: requests, proposals: others.map(row))
+  }
+
+  func roster() -> RosterPage {
+    RosterPage(
+      rosterVersion: Int(logbook.roster.version), id: logbook.roster.id.description,
+      labs: logbook.roster.members.map { seat in
+        RosterPage.Member(
+          lab: named(seat.lab), fingerprint: seat.key.fingerprint,
+          sinceVersion: Int(seat.since), isOwn: seat.lab == lab)
+      }.sorted { $0.lab.name < $1.lab.name },
+      history: logbook.rosters.dropLast().compactMap { roster in
+        logbook.enactedProposal(after: roster).map(row)
+      })
+  }
+
+  mutating func log(limit: Int, entries: Bool) -> LogPage {
+    var rows: [MergeRow] = []
+    var last: Expansion?
+    var lastID: ContentID?
+    var listed: Set<ContentID> = []
+    for attestation in distinctMerges() {
+      guard let expansion = try? logbook.expand(attestation.merge.frontier) else { continue }
+      rows.append(
+        mergeRow(attestation, expansion: expansion, since: last, parent: lastID))
+      listed.formUnion(expansion.set)
+      last = expansion
+      lastID = attestation.merge.id
+    }
+    let open = logbook.contributionsInOrder.filter { !listed.contains($0.id) }.map(row)
+    return LogPage(
+      federation: federation, merges: Array(rows.reversed().prefix(max(0, limit))), open: open,
+      entries: entries ? entryRows(limit: limit) : [])
+  }
+
+  /// The merges that this node adopted, in its own log's order, each once.
+  private func distinctMerges() -> [Hanse_V1_Attestation] {
+    var seen: Set<ContentID> = []
+    return attestations(of: lab).filter { seen.insert($0.merge.id).inserted }
+  }
+
+  mutating func mergeRow(
+    _ attestation: Hanse_V1_Attestation, expansion: Expansion, since: Expansion?,
+    parent: ContentID?
+  ) -> MergeRow {
+    let new = expansion.members.filter { !(since?.set.contains($0) ?? false) }
+    let states = new.compactMap { logbook.contribution($0) }
+    var parents: [ContentID] = parent.map { [$0] } ?? []
+    for state in states where !parents.contains(state.message.base.id) {
+      if state.message.base.id != attestation.merge.id { parents.append(state.message.base.id) }
+    }
+    return MergeRow(
+      id: attestation.merge.id.description, round: Int(expansion.round),
+      parents: parents.map(\.description), contributions: states.map(row),
+      stateRoot: ContentID(bytes: attestation.stateRoot)?.description ?? "",
+      attestedBy: attesters(of: attestation), sealed: logbook.isSealed(attestation.merge.frontier))
+  }
+
+  private func attesters(of attestation: Hanse_V1_Attestation) -> [String] {
+    let id = attestation.merge.id
+    return logbook.labs.filter { lab in
+      attestations(of: lab).contains {
+        $0.merge.id == id && $0.stateRoot == attestation.stateRoot
+      }
+    }.map { named($0).name }
+  }
+
+  // MARK: entries
+
+  private func entryRows(limit: Int) -> [EntryRow] {
+    logbook.labs.flatMap { logbook.log(of: $0) }
+      .sorted { ($0.message.timeSeconds, $0.id) > ($1.message.timeSeconds, $1.id) }
+      .prefix(max(0, limit)).map(row)
+  }
+
+  func row(_ entry: Entry) -> EntryRow {
+    EntryRow(
+      id: entry.id.description, lab: named(entry.lab), sequence: entry.sequence,
+      kind: kind(entry), timeSeconds: entry.message.timeSeconds, summary: summary(entry))
+  }
+
+  func kind(_ entry: Entry) -> String {
+    switch entry.message.payload {
+    case .contribution: "contribution"
+    case .verdict: "verdict"
+    case .attestation: "attestation"
+    case .proposal: "proposal"
+    case .approval: "approval"
+    case .presence: "presence"
+    case nil: "unknown"
+    }
+  }
+
+  private func summary(_ entry: Entry) -> String {
+    switch entry.message.payload {
+    case .contribution(let message):
+      return "round \(message.round), \(message.tokens) tokens"
+    case .verdict(let verdict):
+      let target = ContentID(bytes: verdict.contribution)?.short ?? "?"
+      return "\(text(verdict.reason)): \(target)"
+    case .attestation(let attestation):
+      let root = ContentID(bytes: attestation.stateRoot)?.short ?? "?"
+      return "merge \(attestation.merge.id.short), round \(attestation.merge.frontier.round), root \(root)"
+    case .proposal(let proposal): return describe(proposal)
+    case .approval(let approval): return ContentID(bytes: approval.proposal)?.short ?? "?"
+    case .presence(let presence):
+      return presence.addresses.joined(separator: " ") + (presence.trains ? ", trains" : ", judges")
+    case nil: return "a kind that this version does not know"
+    }
+  }
+}

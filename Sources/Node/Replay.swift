@@ -1,0 +1,79 @@
+import Control
+import FoundationEssentials
+import Identities
+import Ledger
+import Records
+import Storage
+
+/// Replays a node's logs from the charter and compares what comes out with what labs attested.
+struct Replay {
+  let charter: Charter
+  let store: Store
+  let lab: LabID
+  let head: Hanse_V1_Merge
+
+  /// - Parameter fromSeal: start from the snapshots that the node keeps instead of from the charter.
+  func run(fromSeal: Bool, now: () -> Double) async throws -> VerifyPage {
+    let start = now()
+    // Every signature, every link of every chain, every roster change.
+    var logbook = try HomeCharter.replay(store, charter)
+    let folding = try Folding(charter: charter, store: store, usesSnapshots: fromSeal)
+    var findings: [String] = logbook.labs.compactMap { lab in
+      logbook.forks[lab].map {
+        "lab \(lab.short) signed two entries at sequence \($0.sequence): \($0.held.short) and \($0.other.id.short)"
+      }
+    }
+    var writer = PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil)
+    var folded: [ContentID: ContentID] = [:]
+    var merges = Self.attested(in: logbook)
+    if !merges.contains(where: { $0.id == head.id }) { merges.append(head) }
+    for merge in merges.sorted(by: { $0.frontier.round < $1.frontier.round }) {
+      do {
+        folded[merge.id] = try await folding.fold(logbook.recipe(for: merge)).root
+      } catch {
+        findings.append("merge \(merge.id.short) of round \(merge.frontier.round): \(error)")
+      }
+    }
+    findings += Self.contradictions(in: logbook, folded)
+    let contributions = (try? logbook.expand(head.frontier).members.count) ?? 0
+    var page = writer.mergeHead()
+    page.stateRoot = folded[head.id]?.description ?? ""
+    return VerifyPage(
+      ok: findings.isEmpty, fromSeal: fromSeal, entries: logbook.entryCount,
+      contributions: contributions, rounds: Int(head.frontier.round), head: page,
+      seconds: now() - start, findings: findings)
+  }
+
+  /// Every merge that any lab attested, each once.
+  private static func attested(in logbook: Logbook) -> [Hanse_V1_Merge] {
+    var seen: Set<ContentID> = []
+    var result: [Hanse_V1_Merge] = []
+    for lab in logbook.labs {
+      for entry in logbook.log(of: lab) {
+        guard case .attestation(let attestation)? = entry.message.payload,
+          seen.insert(attestation.merge.id).inserted
+        else { continue }
+        result.append(attestation.merge)
+      }
+    }
+    return result
+  }
+
+  private static func contradictions(
+    in logbook: Logbook, _ folded: [ContentID: ContentID]
+  ) -> [String] {
+    var findings: [String] = []
+    for lab in logbook.labs {
+      for entry in logbook.log(of: lab) {
+        guard case .attestation(let attestation)? = entry.message.payload,
+          let computed = folded[attestation.merge.id],
+          let claimed = ContentID(bytes: attestation.stateRoot), claimed != computed
+        else { continue }
+        findings.append(
+          "entry \(entry.id.short) of lab \(lab.short) attests root \(claimed.short) for merge "
+            + "\(attestation.merge.id.short); the replay gives \(computed.short)")
+      }
+    }
+    return findings
+  }
+}

@@ -1,0 +1,79 @@
+import Determinism
+import Identities
+
+/// When a node may leave a round: rounds without a clock.
+///
+/// It leaves when every lab that is present and trains has been heard and judged, or when a quorum of
+/// them has and a grace has passed that follows from the spread it has seen, or when others have
+/// moved on. Protocol/Rounds.md.
+package struct RoundRule: Sendable {
+  /// What is known of the round that a node is in.
+  package struct Facts {
+    /// The round.
+    var round: UInt32
+    /// Labs that train and are present, this one included if it trains.
+    var trainers: [LabID]
+    /// Labs with an admitted contribution in the round.
+    var admitted: [LabID]
+    /// Labs whose contribution to the round is admitted or rejected.
+    var decided: [LabID]
+    /// The highest round of an admitted contribution whose base can be folded here.
+    var furthest: UInt32
+
+    package init(
+      round: UInt32, trainers: [LabID], admitted: [LabID], decided: [LabID], furthest: UInt32
+    ) {
+      self.round = round
+      self.trainers = trainers
+      self.admitted = admitted
+      self.decided = decided
+      self.furthest = furthest
+    }
+  }
+
+  /// Least seconds of grace, from the charter.
+  package let leastGrace: Double
+  private var quorumSince: Instant?
+  private var quorumRound: UInt32 = 0
+  private var spreads: [Double] = []
+  private var firstHeard: Instant?
+
+  package init(leastGrace: Double) { self.leastGrace = leastGrace }
+
+  /// Seconds that a quorum waits for the rest: twice the widest recent spread, at least the charter's.
+  package var grace: Double { max(leastGrace, 2 * (spreads.max() ?? 0)) }
+
+  /// The round to adopt up to, or nil to stay.
+  package mutating func leave(_ facts: Facts, now: Instant) -> UInt32? {
+    if quorumRound != facts.round {
+      quorumRound = facts.round
+      quorumSince = nil
+      firstHeard = nil
+    }
+    if firstHeard == nil, !facts.decided.isEmpty { firstHeard = now }
+    if facts.furthest > facts.round { return facts.furthest - 1 }
+    guard !facts.admitted.isEmpty else { return nil }
+    if facts.trainers.allSatisfy(facts.decided.contains) {
+      if let firstHeard { note(spread: now.seconds(since: firstHeard)) }
+      return facts.round
+    }
+    let heard = facts.trainers.count { facts.decided.contains($0) }
+    guard heard * 2 > facts.trainers.count else {
+      quorumSince = nil
+      return nil
+    }
+    let since = quorumSince ?? now
+    quorumSince = since
+    return now.seconds(since: since) >= grace ? facts.round : nil
+  }
+
+  /// Seconds until the grace ends, while a quorum waits.
+  package func remaining(now: Instant) -> Double? {
+    quorumSince.map { max(0, grace - now.seconds(since: $0)) }
+  }
+
+  private mutating func note(spread: Double) {
+    spreads.append(spread)
+    if spreads.count > 8 { spreads.removeFirst() }
+  }
+}

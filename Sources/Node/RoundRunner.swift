@@ -1,0 +1,224 @@
+import Adapters
+import Checkpoints
+import Deltas
+import FoundationEssentials
+import Glibc
+import Identities
+import Ledger
+import Logging
+import Merging
+import Records
+import Storage
+import Trainers
+
+/// Walks a node through its rounds: judge what others contributed, train, publish, fold, adopt.
+///
+/// One thing at a time, since one worker does the computing. Everything that it finds out goes
+/// through the core as an entry, so a kill at any moment costs at most the job under way.
+actor RoundRunner {
+  private let core: NodeCore
+  private let folding: Folding
+  private let trainer: TrainerProcess
+  private let log: Logger
+  /// Held-out loss by merge: one measurement serves training, judging and the status page.
+  private var losses: [(merge: ContentID, report: LossReport)] = []
+  private static let lossesMax = 8
+  private var failures = 0
+
+  init(core: NodeCore, folding: Folding, trainer: TrainerProcess, log: Logger) {
+    self.core = core
+    self.folding = folding
+    self.trainer = trainer
+    self.log = log
+  }
+
+  /// Runs until the node stops, or until round `last` is over and shown to the others.
+  ///
+  /// - Throws: an operating error that the node cannot live with.
+  func run(last: UInt32?) async throws {
+    while await !core.stopping {
+      if let failure = await core.failure { throw failure }
+      do {
+        if try await !advance(last: last) { return }
+        failures = 0
+      } catch is CancellationError {
+        return
+      } catch let error as TrainerError {
+        try await bear(error)
+      } catch let error as NodeError {
+        try await bear(error)
+      }
+    }
+  }
+
+  /// One step; false when the last round is over.
+  private func advance(last: UInt32?) async throws -> Bool {
+    switch await core.nextStep(last: last) {
+    case .wait(let reason):
+      await core.set(.waiting, reason)
+      await core.change()
+    case .judge(let contribution): try await judge(contribution)
+    case .train(let round, let attempt, let rejections):
+      try await train(round: round, attempt: attempt, rejections: rejections)
+    case .adopt(let merge): try await adopt(merge)
+    case .finish:
+      await core.set(.idle, "round \(await core.round) was the last one")
+      return false
+    }
+    return true
+  }
+
+  /// A job that failed is tried again after a while that grows: the worker may have been killed, a
+  /// payload may still be on its way. The node lives on and says so.
+  private func bear(_ error: any Error) async throws {
+    failures += 1
+    let seconds = min(60, 1 << min(failures, 6))
+    log.error("\(error)")
+    await core.set(.waiting, "trying again in \(seconds) s: \(error)")
+    try? await Task.sleep(for: .seconds(seconds))
+  }
+
+  // MARK: merging
+
+  private func adopt(_ merge: Hanse_V1_Merge) async throws {
+    await core.set(.merging, "round \(merge.frontier.round)")
+    let recipe = try await core.recipe(for: merge)
+    let folded = try await folding.fold(recipe)
+    try await core.adopt(merge, root: folded.root)
+    try await folding.keep(recipe, folded)
+  }
+
+  private func state(of merge: Hanse_V1_Merge) async throws -> Folding.Folded {
+    try await folding.fold(core.recipe(for: merge))
+  }
+
+  // MARK: measuring
+
+  private var length: Int { Int(core.charter.message.round.length) }
+
+  /// The text that this lab judges with and never trains on.
+  private var heldOut: TextSource {
+    let settings = core.configuration
+    let limit = settings.training?.heldOutTokens ?? 4096
+    if let files = settings.heldOut, !files.isEmpty {
+      return TextSource(files: files, part: .all, tokensMax: limit)
+    }
+    return TextSource(files: settings.data, part: .heldOut, tokensMax: limit)
+  }
+
+  private func folder(_ name: String) -> String { core.home.work + "/" + name }
+
+  private func loss(of merge: Hanse_V1_Merge, _ folded: Folding.Folded) async throws -> LossReport {
+    if let known = losses.first(where: { $0.merge == merge.id }) { return known.report }
+    let report = try await measure(folded.state.adapter.rounded(), "merge-\(merge.id.short)")
+    losses.append((merge.id, report))
+    if losses.count > Self.lossesMax { losses.removeFirst() }
+    if await core.head.id == merge.id { try await core.noteLoss(report.natsPerToken) }
+    return report
+  }
+
+  private func measure(_ adapter: Adapter, _ name: String) async throws -> LossReport {
+    let folder = folder(name)
+    defer { Self.remove(folder) }
+    try PEFTFolder.write(adapter, baseModel: core.configuration.model, to: folder)
+    let core = core
+    return try await trainer.evaluate(
+      EvaluateJob(adapter: folder, data: heldOut, length: length)
+    ) { progress in
+      Task { await core.show(progress) }
+    }
+  }
+
+  // MARK: judging
+
+  private func judge(_ contribution: ContributionState) async throws {
+    let author = await core.name(of: contribution.author)
+    await core.set(.judging, "round \(contribution.round) by \(author)")
+    let base = try await state(of: contribution.message.base)
+    let delta: Delta
+    do {
+      delta = try core.payloads.delta(contribution.message, of: contribution.id)
+    } catch let fault as Payloads.Fault {
+      log.warning("\(fault)")
+      return try await core.verdict(on: contribution.id, .undecodable, before: nil, after: nil)
+    }
+    let before = try await loss(of: contribution.message.base, base)
+    let after = try await measure(
+      base.state.adapter.adding(delta).rounded(), "judge-\(contribution.id.short)")
+    let tolerance = Double(core.charter.message.judging.toleranceMicronats) / 1e6
+    let reason: Hanse_V1_Reason
+    if !after.natsPerToken.isFinite {
+      reason = .notFinite
+    } else {
+      reason = after.natsPerToken <= before.natsPerToken + tolerance ? .accepted : .lossRose
+    }
+    try await core.verdict(on: contribution.id, reason, before: before, after: after)
+  }
+
+  // MARK: training
+
+  private func train(round: UInt32, attempt: UInt32, rejections: [ContentID]) async throws {
+    let merge = await core.head
+    await core.set(.training, "round \(round)")
+    let folded = try await state(of: merge)
+    let base = folded.state.adapter.rounded()
+    let before = try await loss(of: merge, folded)
+    let job = trainJob(round: round, attempt: attempt)
+    defer { for path in [job.adapter, job.output] { Self.remove(path) } }
+    try PEFTFolder.write(base, baseModel: core.configuration.model, to: job.adapter)
+    let core = core
+    let outcome = try await trainer.train(job) { progress in
+      Task { await core.show(progress) }
+    }
+    let trained = try PEFTFolder.read(job.output).adapter
+    let own = try Adapter(layout: core.layout, values: trained.values)
+    let after = try await measure(own, "trained-\(round)")
+    let feedback = try await core.feedback()
+    let (delta, left) = try Delta.quantise(trained: own, base: base, feedback: feedback)
+    guard !delta.isZero else {
+      log.warning("round \(round): training changed nothing; nothing is contributed")
+      await core.abstain(from: round)
+      return
+    }
+    var message = Hanse_V1_Contribution()
+    message.base = merge
+    message.round = round
+    message.attempt = attempt
+    message.rejections = rejections.map { Data($0.bytes) }
+    message.tokens = UInt64(max(1, outcome.tokens))
+    message.steps = UInt32(clamping: outcome.steps)
+    message.examples = UInt64(max(0, outcome.examples))
+    message.lossBeforeMicronats = Self.micronats(before.natsPerToken)
+    message.lossAfterMicronats = Self.micronats(after.natsPerToken)
+    message.engine = String((await trainer.engine ?? "unknown").prefix(128))
+    try await core.publish(delta, message, feedback: left)
+  }
+
+  private func trainJob(round: UInt32, attempt: UInt32) -> TrainJob {
+    let rules = core.charter.message.round
+    let own = core.configuration.training
+    let hasHeldOut = !(core.configuration.heldOut ?? []).isEmpty
+    let optimiser = folder("optimiser")
+    // A seed of its own for every lab and round, so that no two see the same windows in one order.
+    let seed = ContentID(
+      of: core.lab.bytes + round.littleEndianBytes + attempt.littleEndianBytes, kind: .start)
+    return TrainJob(
+      adapter: folder("base-\(round)"), output: folder("adapter-\(round)"),
+      data: TextSource(
+        files: core.configuration.data, part: hasHeldOut ? .all : .training),
+      steps: own?.steps ?? Int(rules.localSteps), batch: own?.batch ?? Int(rules.batch),
+      length: Int(rules.length), learningRate: own?.learningRate ?? rules.learningRate,
+      schedule: "constant", warmup: round == 1 ? "10%" : "2",
+      seed: seed.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) },
+      optimiserIn: DurableFile.exists(optimiser) ? optimiser : nil, optimiserOut: optimiser)
+  }
+
+  static func micronats(_ nats: Double) -> UInt64 {
+    nats.isFinite ? UInt64(min(max(nats, 0), 1e6) * 1e6) : 0
+  }
+
+  private static func remove(_ folder: String) {
+    for name in ["adapter_config.json", "adapter_model.safetensors"] { unlink("\(folder)/\(name)") }
+    rmdir(folder)
+  }
+}

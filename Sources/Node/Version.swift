@@ -1,0 +1,2 @@
+/// This release.
+public let version = "0.1.0"

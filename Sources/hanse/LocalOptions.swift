@@ -1,0 +1,233 @@
+import Adapters
+import ArgumentParser
+import Checkpoints
+import Datasets
+import FoundationEssentials
+import Glibc
+import Synchronization
+import Tokenizers
+import Training
+import Transformers
+
+extension ComputeType: ExpressibleByArgument {}
+extension Schedule: ExpressibleByArgument {}
+extension BatchOrder.Order: ExpressibleByArgument {}
+
+extension Warmup: ExpressibleByArgument {
+  public init?(argument: String) { self.init(text: argument) }
+  public var defaultValueDescription: String { description }
+}
+
+/// Which model, and how it is kept in memory.
+struct BaseOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("A GGUF file, or a Hugging Face folder.", valueName: "path"))
+  var model: String
+
+  @Option(help: "How weights and activations are kept.")
+  var dtype = ComputeType.bf16
+}
+
+/// Which text, and how it is cut.
+struct TextOptions: ParsableArguments {
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Text: .txt is one document, a line of .jsonl is one.", valueName: "file"))
+  var data: [String]
+
+  @Option(help: ArgumentHelp("Tokens of a window.", valueName: "n"))
+  var length = 512
+
+  /// The documents joined and cut into windows.
+  func windows(tokenizer: Tokenizer) throws -> Windows {
+    let corpus = try Corpus.load(paths: data, tokenizer: tokenizer)
+    return try Windows(
+      stream: corpus.stream(separator: tokenizer.documentSeparator), length: length)
+  }
+}
+
+/// How an adapter learns.
+struct LearningOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Updates to make.", valueName: "n"))
+  var steps: Int
+
+  @Option(help: ArgumentHelp("Windows at a time.", valueName: "n"))
+  var batch = 4
+
+  @Option(help: ArgumentHelp("Batches added up for one update.", valueName: "n"))
+  var accumulate = 1
+
+  @Option(help: ArgumentHelp("Rank of the LoRA factors. (default: 16)", valueName: "n"))
+  var rank: Int?
+
+  @Option(help: ArgumentHelp("Their product counts alpha / rank. (default: 32)", valueName: "n"))
+  var alpha: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Modules with factors: all-linear, or names such as q_proj,v_proj. (default: all-linear)",
+      valueName: "names"))
+  var targets: String?
+
+  @Option(help: ArgumentHelp("The highest learning rate.", valueName: "rate"))
+  var learningRate = 2e-4
+
+  @Option(help: "The learning rate after the warm-up.")
+  var schedule = Schedule.cosine
+
+  @Option(help: ArgumentHelp("Steps, or percent of all steps.", valueName: "n|n%"))
+  var warmup = Warmup.percent(10)
+
+  @Option(help: ArgumentHelp("Largest norm of the gradient; 0 for no bound.", valueName: "norm"))
+  var clip = 1.0
+
+  @Option(help: ArgumentHelp("Decides start and order.", valueName: "n"))
+  var seed: UInt64 = 0
+
+  @Option(help: "The order of windows.")
+  var order = BatchOrder.Order.shuffled
+
+  /// The flags as the trainer takes them.
+  func settings(length: Int, computeType: ComputeType) -> TrainingSettings {
+    var settings = TrainingSettings(steps: steps)
+    settings.batch = batch
+    settings.accumulate = accumulate
+    settings.length = length
+    settings.rank = rank ?? settings.rank
+    settings.alpha = alpha ?? settings.alpha
+    settings.targets = targets ?? settings.targets
+    settings.learningRate = learningRate
+    settings.schedule = schedule
+    settings.warmup = warmup
+    settings.clip = clip
+    settings.computeType = computeType
+    settings.seed = seed
+    settings.order = order
+    return settings
+  }
+
+  /// Throws when a flag that was given says something else than the adapter to start from, or when
+  /// that was trained with something that is not done here.
+  func requireNoContradiction(to contents: PEFTFolder.Contents, path: String) throws {
+    let layout = contents.adapter.layout
+    for (name, flag, found) in [("--rank", rank, layout.rank), ("--alpha", alpha, layout.alpha)] {
+      if let flag, flag != found {
+        throw ValidationError("\(name) is \(flag), but the adapter in \(path) has \(found)")
+      }
+    }
+    if let targets, targets != "all-linear" {
+      let asked = Set(try Targets(text: targets).layers.map(\.rawValue))
+      let found = Set(
+        layout.modules.map { String($0.path.split(separator: ".").last ?? "") })
+      guard asked == found else {
+        throw ValidationError(
+          "--targets is \(targets), but the adapter in \(path) has "
+            + found.sorted().joined(separator: ","))
+      }
+    }
+    guard contents.dropout == 0 else {
+      throw CheckpointError.unsupported(
+        path: path + "/adapter_config.json", field: "lora_dropout",
+        value: "\(contents.dropout), for training")
+    }
+  }
+}
+
+/// Somebody asked the run to end; it ends after the step at hand, saved.
+struct Interruption: Error, CustomStringConvertible {
+  let step: Int
+  let folder: String
+
+  var description: String {
+    "interrupted; saved after step \(step) in \(folder)\n"
+      + "hint: the same command with --resume goes on from there"
+  }
+
+  /// Whether an interruption was asked for.
+  static var isAsked: Bool { interruptionIsAsked.load(ordering: .relaxed) }
+
+  /// From now on the first SIGINT or SIGTERM is a request; the second ends the process at once.
+  static func listen() {
+    _ = isAsked  // A handler must find the flag made.
+    for number in [SIGINT, SIGTERM] {
+      signal(number) { number in
+        interruptionIsAsked.store(true, ordering: .relaxed)
+        signal(number, SIG_DFL)
+      }
+    }
+  }
+}
+
+// Outside the type, for a signal handler can capture nothing.
+private let interruptionIsAsked = Atomic<Bool>(false)
+
+/// Progress on standard error: one line that renews itself on a terminal, else a line now and then.
+struct ProgressDisplay {
+  private var text: ProgressText
+  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private let quiet: Bool
+  private let steps: Int
+  private var lastShown: ContinuousClock.Instant?
+
+  /// Progress to so many steps; `quiet` leaves out the plain lines.
+  init(steps: Int, quiet: Bool) {
+    text = ProgressText(steps: steps)
+    self.steps = steps
+    self.quiet = quiet
+  }
+
+  /// Shows a step.
+  mutating func show(_ report: StepReport) {
+    let line = text.line(report)
+    if isTerminal {
+      Speech.piece("\r\u{1B}[K" + line, to: STDERR_FILENO)
+      lastShown = .now
+      return
+    }
+    // Ten seconds keep a log readable.
+    let due = lastShown.map { ContinuousClock.now - $0 >= .seconds(10) } ?? true
+    guard !quiet, due || report.step == steps else { return }
+    Speech.note(line)
+    lastShown = .now
+  }
+
+  /// Leaves the line that renewed itself.
+  func finish() {
+    if isTerminal && lastShown != nil { Speech.piece("\n", to: STDERR_FILENO) }
+  }
+}
+
+/// A JSON object with the version of its meaning beside its fields.
+private struct Versioned<Content: Encodable>: Encodable {
+  enum Key: String, CodingKey { case version }
+
+  let content: Content
+
+  func encode(to encoder: any Encoder) throws {
+    try content.encode(to: encoder)
+    var fields = encoder.container(keyedBy: Key.self)
+    try fields.encode(1, forKey: .version)
+  }
+}
+
+extension Speech {
+  /// One JSON object on one line of standard output.
+  static func sayLine(_ content: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let data = try encoder.encode(Versioned(content: content))
+    say([String(decoding: data, as: UTF8.self)])
+  }
+
+  /// Text without a line's end, at once.
+  static func piece(_ text: String, to descriptor: Int32) {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      // Nobody can be told when the output itself is gone; the code still says it.
+      guard count > 0 else { exit(1) }
+      rest = rest.dropFirst(count)
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import ArgumentParser
+import Checkpoints
+import Control
+import Datasets
+import Glibc
+import Node
+import Storage
+import Tokenizers
+import Training
+
+/// What the command line says, where, and how it ends: data on standard output, talk on standard
+/// error, one exit code for each kind of end.
+enum Speech {
+  /// A reader that goes away early, such as `head`, ends the process quietly.
+  static func prepare() {
+    signal(SIGPIPE, SIG_DFL)
+  }
+
+  /// Whether standard output is a terminal that wants colour.
+  static var style: PageStyle { PageStyle(colour: wantsColour(STDOUT_FILENO)) }
+
+  private static func wantsColour(_ descriptor: Int32) -> Bool {
+    guard isatty(descriptor) == 1 else { return false }
+    if let no = getenv("NO_COLOR"), no.pointee != 0 { return false }
+    return getenv("TERM").map { String(cString: $0) } != "dumb"
+  }
+
+  /// Facts, on standard output.
+  static func say(_ lines: [String]) {
+    if !lines.isEmpty { write(lines.joined(separator: "\n") + "\n", to: STDOUT_FILENO) }
+  }
+
+  /// A page, as JSON or as text.
+  static func say<Content: Page>(
+    _ page: Content, json: Bool, _ lines: (Content, PageStyle) -> [String]
+  ) throws {
+    say(json ? [try PageCoding.text(page)] : lines(page, style))
+  }
+
+  /// Talk, on standard error.
+  static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+
+  private static func write(_ text: String, to descriptor: Int32) {
+    let bytes = Array(text.utf8)
+    var written = 0
+    while written < bytes.count {
+      let count = bytes.withUnsafeBytes {
+        Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
+      }
+      if count < 0 && errno == EINTR { continue }
+      // Nobody can be told when the output itself is gone; the code still says it.
+      guard count > 0 else { exit(1) }
+      written += count
+    }
+  }
+
+  // MARK: endings
+
+  /// Ends the process: prints help or version as asked for, or the error and its hint.
+  static func end(with error: any Error) -> Never {
+    if let silent = error as? SilentEnd { exit(silent.code) }
+    let code = Hanse.exitCode(for: error)
+    if code == .success {
+      write(Hanse.fullMessage(for: error) + "\n", to: STDOUT_FILENO)
+      exit(0)
+    }
+    if code == .validationFailure {
+      note(complaint(Hanse.fullMessage(for: error)))
+      exit(2)
+    }
+    let failure = ControlError(error, kind: kind(of: error))
+    note(mark("error:", "31") + " " + failure.message)
+    if let hint = failure.hint { note(mark("hint:", "36") + " " + hint) }
+    exit(failure.kind.exitCode)
+  }
+
+  /// The parser's complaint in the form that all errors have.
+  private static func complaint(_ message: String) -> String {
+    var lines = message.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    if let first = lines.first, first.hasPrefix("Error: ") {
+      lines[0] = mark("error:", "31") + " " + PlainText.escape(String(first.dropFirst(7)))
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func mark(_ word: String, _ colour: String) -> String {
+    wantsColour(STDERR_FILENO) ? "\u{1B}[\(colour)m\(word)\u{1B}[0m" : word
+  }
+
+  private static func kind(of error: any Error) -> ControlError.Kind {
+    switch error {
+    case let error as ControlError: error.kind
+    case let error as StorageError: kind(of: error)
+    case let error as NodeError: kind(of: error)
+    case CheckpointError.notFound, TokenizerError.missing: .notFound
+    case DatasetError.noFiles, DatasetError.unknownKind, DatasetError.badSetting: .wrongUse
+    case TrainingError.setting: .wrongUse
+    default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed
+    }
+  }
+
+  private static func kind(of error: NodeError) -> ControlError.Kind {
+    switch error {
+    case .homeExists, .otherFile, .joinRefused, .differentRoots: .refused
+    case .noHome, .notFound: .notFound
+    case .ticket: .wrongUse
+    default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed
+    }
+  }
+
+  private static func kind(of error: StorageError) -> ControlError.Kind {
+    switch error {
+    case .notAHome, .unknownObject: .notFound
+    case .exists, .locked, .openKey, .newerFormat: .refused
+    case .badName: .wrongUse
+    case .system(_, _, let number): number == ENOENT ? .notFound : .failed
+    default: .failed
+    }
+  }
+}
+
+/// Ends with a code after everything was said, such as a verification that found something.
+struct SilentEnd: Error {
+  /// The exit code.
+  var code: Int32
+}

@@ -1,0 +1,159 @@
+import Adapters
+import ArgumentParser
+import Checkpoints
+import Datasets
+import Glibc
+import Tokenizers
+import Training
+import Transformers
+
+/// `hanse train`: trains a LoRA adapter on text.
+struct Train: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Train a LoRA adapter on text.",
+    discussion: """
+      The base stays as it is; --out becomes a folder that PEFT, vLLM and others load as a LoRA \
+      adapter. It also holds the state of the run: after an interruption the same command with \
+      --resume goes on exactly as if there had been none. The learning rate rises for --warmup, \
+      then follows --schedule; gradients are clipped at norm --clip; AdamW with betas 0.9 and \
+      0.999, no weight decay, no dropout.
+
+      With --json one line a step is printed: step, loss (of that step's windows, before the \
+      update), learning_rate, gradient_norm, tokens, seconds; and a last line with \
+      tokens_per_second (median of the steps) and peak_rss_bytes.
+
+      EXAMPLE
+        $ hanse train --model SmolLM2-135M-Instruct.Q4_1.gguf --data notes.txt --out adapter \\
+            --steps 200
+
+      EXIT CODES
+        0 done, 1 failed, 2 wrong use, 3 not found, 4 refused
+      """)
+
+  @OptionGroup var base: BaseOptions
+  @OptionGroup var text: TextOptions
+  @OptionGroup var learning: LearningOptions
+
+  @Option(help: ArgumentHelp("Folder for the adapter.", valueName: "dir"))
+  var out: String
+
+  @Option(
+    help: ArgumentHelp(
+      "PEFT adapter to start from, factors and configuration.", valueName: "dir"))
+  var adapter: String?
+
+  @Flag(help: "Go on with the run in --out; begins one when there is none.")
+  var resume = false
+
+  @Option(help: ArgumentHelp("Save the run after so many steps, and at its end.", valueName: "n"))
+  var saveEvery = 50
+
+  @Flag(help: "Print one JSON line a step (version 1, see Protocol/Control.md).")
+  var json = false
+
+  func validate() throws {
+    guard saveEvery > 0 else { throw ValidationError("--save-every is at least 1") }
+    try learning.settings(length: text.length, computeType: base.dtype).validate()
+  }
+
+  func run() async throws {
+    var settings = learning.settings(length: text.length, computeType: base.dtype)
+    let checkpoint = try Checkpoint.open(base.model)
+    let start = try startingAdapter(checkpoint, &settings)
+    try prepareOut()
+    let windows = try text.windows(tokenizer: try checkpoint.tokenizer())
+    let saved = try savedRun(settings: settings, windows: windows, checkpoint: checkpoint)
+    let trainer = try Trainer(
+      decoder: try checkpoint.decoder(computeType: settings.computeType),
+      adapter: saved?.adapter ?? start, settings: settings, windows: windows,
+      optimiser: saved?.optimiser, stepsDone: saved?.facts.stepsDone ?? 0)
+    announce(trainer, windows)
+    try train(trainer, checkpoint)
+  }
+
+  /// The adapter a run from nothing begins with; a given one rules the settings of its shape.
+  private func startingAdapter(
+    _ checkpoint: Checkpoint, _ settings: inout TrainingSettings
+  ) throws -> Adapter {
+    guard let adapter else {
+      return try Trainer.freshAdapter(
+        settings: settings, configuration: checkpoint.configuration)
+    }
+    let contents = try PEFTFolder.read(adapter, for: checkpoint.configuration)
+    let layout = contents.adapter.layout
+    try learning.requireNoContradiction(to: contents, path: adapter)
+    settings.rank = layout.rank
+    settings.alpha = layout.alpha
+    return contents.adapter
+  }
+
+  /// Makes sure before the long work that its result can be written.
+  private func prepareOut() throws {
+    try makeFolder(out)
+    guard access(out, W_OK) == 0 else {
+      throw CheckpointError.cannotWrite(path: out, reason: String(cString: strerror(errno)))
+    }
+  }
+
+  private func savedRun(
+    settings: TrainingSettings, windows: Windows, checkpoint: Checkpoint
+  ) throws -> SavedRun? {
+    guard SavedRun.exists(in: out) else {
+      if resume { Speech.note("\(out) holds no run yet: starting at the first step") }
+      return nil
+    }
+    guard resume else {
+      // Hours of somebody's work may be in it, so an unfinished run is put aside, not replaced.
+      if let aside = try SavedRun.putAsideIfUnfinished(in: out) {
+        Speech.note("note: \(out) held an unfinished run, which is now \(aside)")
+      }
+      return nil
+    }
+    let saved = try SavedRun.read(from: out)
+    try saved.requireContinuation(
+      path: out, settings: settings, textFingerprint: fingerprint(of: windows), base: checkpoint)
+    return saved
+  }
+
+  private func announce(_ trainer: Trainer, _ windows: Windows) {
+    let layout = trainer.adapter.layout
+    Speech.note(
+      "training \(layout.count) numbers in \(layout.modules.count) modules (rank \(layout.rank)) "
+        + "on \(windows.fullCount) windows of \(windows.length) tokens, "
+        + "steps \(trainer.stepsDone + 1) to \(trainer.settings.steps)")
+  }
+
+  private func train(_ trainer: Trainer, _ checkpoint: Checkpoint) throws {
+    Interruption.listen()
+    var display = ProgressDisplay(steps: trainer.settings.steps, quiet: json)
+    let report = try trainer.run { step in
+      if json { try Speech.sayLine(step) }
+      display.show(step)
+      let last = step.step == trainer.settings.steps
+      if step.step % saveEvery == 0 || last || Interruption.isAsked {
+        try SavedRun(trainer: trainer, base: checkpoint, baseModel: base.model).write(to: out)
+      }
+      if Interruption.isAsked && !last { throw Interruption(step: step.step, folder: out) }
+    }
+    display.finish()
+    if report.steps == 0 {
+      Speech.note("all \(trainer.settings.steps) steps were made before")
+    }
+    if json {
+      try Speech.sayLine(report)
+    } else {
+      Speech.say(summary(report))
+    }
+  }
+
+  private func summary(_ report: TrainingReport) -> [String] {
+    var lines = ["adapter  \(out)"]
+    if let first = report.firstLoss, let last = report.lastLoss {
+      lines.append("loss     \(fixed(first, 4)) at the first step, \(fixed(last, 4)) at the last")
+      lines.append("speed    \(fixed(report.tokensPerSecond, 0)) tokens/s (median of the steps)")
+    }
+    lines.append("memory   \(report.peakResidentBytes >> 20) MiB at most")
+    return lines
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import Glibc
+import Node
+
+/// The daemon's door: reads its options and runs the node.
+@main
+struct Hansed: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hansed",
+    abstract: "The daemon of a lab's node: trains, gossips, judges and merges.",
+    discussion: """
+      Serves the home that `hanse init` or `hanse join` made, in the foreground, until SIGTERM or \
+      SIGINT. It speaks systemd's readiness and watchdog protocol when it was started by systemd.
+
+      EXAMPLE
+        $ hansed --home /var/lib/hanse
+
+      EXIT CODES
+        0 stopped as asked, 1 failed, 2 wrong use, 3 no such home
+      """,
+    version: "hansed \(Node.version)")
+
+  @Option(
+    help: ArgumentHelp("The node's home. Default: HANSE_HOME, else /var/lib/hanse.", valueName: "dir"))
+  var home: String?
+
+  @Option(
+    help: ArgumentHelp("The configuration. Default: hanse.toml in the home.", valueName: "file"))
+  var config: String?
+
+  @Option(help: ArgumentHelp("End once this round is over.", valueName: "round"))
+  var stopAfterRound: UInt32?
+
+  func run() async throws {
+    signal(SIGPIPE, SIG_IGN)
+    let folder =
+      home ?? getenv("HANSE_HOME").map { String(cString: $0) }
+      ?? config.flatMap(Self.folder) ?? "/var/lib/hanse"
+    do {
+      try await Daemon.run(
+        Daemon.Options(home: folder, configuration: config, lastRound: stopAfterRound))
+    } catch {
+      let lines = "\(error)".split(separator: "\n", maxSplits: 1).map(String.init)
+      Self.complain("error: \(lines.first ?? "unknown")\n")
+      if lines.count > 1 { Self.complain(lines[1] + "\n") }
+      if case NodeError.noHome = error { throw ExitCode(3) }
+      throw ExitCode(1)
+    }
+  }
+
+  private static func complain(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
+
+  /// The folder that a configuration stands in.
+  private static func folder(of path: String) -> String? {
+    path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+  }
+}
