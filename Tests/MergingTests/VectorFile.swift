@@ -1,0 +1,1 @@
+../DeltasTests/VectorFile.swift
