@@ -9,12 +9,12 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let argumentParser = Target.Dependency.product(
+  name: "ArgumentParser", package: "swift-argument-parser")
 let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
 let certificates = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
-let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
@@ -23,7 +23,6 @@ let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let unixSignals = Target.Dependency.product(
   name: "UnixSignals", package: "swift-service-lifecycle")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
@@ -44,10 +43,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
     .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
-    .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
     .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
-    .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
   ],
   targets: [
     // floor 0
@@ -55,8 +52,6 @@ let package = Package(
       name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-    .target(
-      name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
     .target(
       name: "CKernels", cSettings: [.unsafeFlags(["-O3"])], linkerSettings: [.linkedLibrary("m")]),
     // floor 1
@@ -79,7 +74,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Tensors",
-      dependencies: ["CKernels", "COneDNN"],
+      dependencies: ["CKernels"],
       swiftSettings: strict),
     .target(
       name: "Records",
@@ -124,7 +119,7 @@ let package = Package(
       name: "Transport",
       dependencies: [
         "Determinism", "Gossip", "Identities", "Records", asn1, certificates, crypto, logging,
-        nio, nioPosix, nioSSL, protobuf
+        nio, nioPosix, nioSSL, protobuf,
       ],
       swiftSettings: strict),
     .target(
@@ -135,7 +130,7 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Adapters", "Checkpoints", "Datasets", "Determinism", "Tokenizers", "Transformers"
+        "Adapters", "Checkpoints", "Datasets", "Determinism", "Tokenizers", "Transformers",
       ],
       swiftSettings: strict),
     // floor 7
@@ -143,12 +138,11 @@ let package = Package(
       name: "Trainers",
       dependencies: [
         "Adapters", "Checkpoints", "Datasets", "Tokenizers", "Training", "Transformers", logging,
-        subprocess
       ],
       swiftSettings: strict),
     .target(
       name: "Control",
-      dependencies: ["Identities", hummingbird, logging, nio, nioHTTP1, nioPosix],
+      dependencies: ["Identities", logging, nio, nioHTTP1, nioPosix],
       swiftSettings: strict),
     // floor 8
     .target(
@@ -169,7 +163,7 @@ let package = Package(
       dependencies: [
         "Adapters", "Checkpoints", "Containers", "Control", "Datasets", "Deltas", "Determinism",
         "Identities", "Ledger", "Merging", "Node", "Records", "Storage", "Tokenizers", "Trainers",
-        "Training", "Transformers", argumentParser
+        "Training", "Transformers", argumentParser,
       ],
       swiftSettings: strict),
 
@@ -229,14 +223,14 @@ let package = Package(
     .testTarget(
       name: "MergingTests",
       dependencies: [
-        "Merging", "Adapters", "Deltas", "Identities", "Ledger", "Records", "Determinism"
+        "Merging", "Adapters", "Deltas", "Identities", "Ledger", "Records", "Determinism",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "TransportTests",
       dependencies: [
         "Transport", "Determinism", "Gossip", "Identities", "Records", asn1, certificates, crypto,
-        logging, nio, nioPosix, nioSSL, protobuf
+        logging, nio, nioPosix, nioSSL, protobuf,
       ],
       swiftSettings: strict),
     .testTarget(
@@ -247,29 +241,30 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "Adapters", "Checkpoints", "Datasets", "Determinism", "Tokenizers",
-        "Transformers"
+        "Transformers",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "TrainersTests",
       dependencies: [
         "Trainers", "Adapters", "Checkpoints", "Datasets", "Tokenizers", "Training",
-        "Transformers", logging, subprocess
+        "Transformers", logging,
       ],
       swiftSettings: strict),
     .testTarget(
       name: "ControlTests",
-      dependencies: ["Control", "Identities", hummingbird, logging, nio, nioHTTP1, nioPosix],
+      dependencies: ["Control", "Identities", logging, nio, nioHTTP1, nioPosix],
       swiftSettings: strict),
     .testTarget(
       name: "NodeTests",
       dependencies: [
         "Node", "Adapters", "Checkpoints", "Control", "Datasets", "Deltas", "Determinism",
         "Gossip", "Identities", "Ledger", "Merging", "Records", "Storage", "Tokenizers",
-        "Trainers", "Training", "Transformers", "Transport", logging, serviceLifecycle, toml
+        "Trainers", "Training", "Transformers", "Transport", logging, serviceLifecycle, toml,
       ],
       swiftSettings: strict),
-    .testTarget(name: "DaemonTests", dependencies: ["Control", "Identities", "Records", "Storage"],
+    .testTarget(
+      name: "DaemonTests", dependencies: ["Control", "Identities", "Records", "Storage"],
       swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ]

@@ -71,7 +71,8 @@ public struct CanonicalAdapter: Sendable, Equatable {
       filled: zip(units, change).map { min(max($0 + $1, -limit), limit) })
   }
 
-  init(layout: AdapterLayout, filled units: [Int64]) {
+  /// An adapter whose number of units is known to be right.
+  package init(layout: AdapterLayout, filled units: [Int64]) {
     self.layout = layout
     self.units = units
   }

@@ -28,7 +28,8 @@ extension Checkpoint {
       // Old files carry the rotary frequencies, which follow from the configuration.
       if entry.name.hasSuffix(".rotary_emb.inv_freq") { continue }
       // Older files of tied models have the embedding again as the head.
-      if entry.name == "lm_head.weight", let embedding = file.tensor(named: DecoderTensor.embedding),
+      if entry.name == "lm_head.weight",
+        let embedding = file.tensor(named: DecoderTensor.embedding),
         entry.shape == embedding.shape, entry.elementType == embedding.elementType,
         file.bytes(of: entry).elementsEqual(file.bytes(of: embedding))
       {

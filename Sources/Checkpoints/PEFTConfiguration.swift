@@ -74,29 +74,31 @@ struct PEFTConfiguration {
   static func text(layout: AdapterLayout, baseModel: String) throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
     let written = Written(
-      base_model_name_or_path: baseModel, lora_alpha: layout.alpha, r: layout.rank,
-      target_modules: targetNames(of: layout))
+      baseModelNameOrPath: baseModel, loraAlpha: layout.alpha, r: layout.rank,
+      targetModules: targetNames(of: layout))
     return [UInt8](try encoder.encode(written)) + [UInt8(ascii: "\n")]
   }
 
-  /// The fields as PEFT spells them; those left out have PEFT's own defaults, which mean "off".
+  /// The fields that PEFT needs and those that people look for; the others have PEFT's defaults,
+  /// which mean "off".
   private struct Written: Encodable {
-    let base_model_name_or_path: String
-    let lora_alpha: Int
+    let baseModelNameOrPath: String
+    let loraAlpha: Int
     let r: Int
-    let target_modules: [String]
-    let alpha_pattern: [String: Int] = [:]
+    let targetModules: [String]
+    let alphaPattern: [String: Int] = [:]
     let bias = "none"
-    let fan_in_fan_out = false
-    let inference_mode = true
-    let init_lora_weights = true
-    let lora_dropout = 0.0
-    let peft_type = "LORA"
-    let rank_pattern: [String: Int] = [:]
-    let task_type = "CAUSAL_LM"
-    let use_dora = false
-    let use_rslora = false
+    let fanInFanOut = false
+    let inferenceMode = true
+    let initLoraWeights = true
+    let loraDropout = 0.0
+    let peftType = "LORA"
+    let rankPattern: [String: Int] = [:]
+    let taskType = "CAUSAL_LM"
+    let useDora = false
+    let useRslora = false
   }
 
   /// The last names when every layer has the same modules, as people write them; else full paths.

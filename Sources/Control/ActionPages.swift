@@ -51,7 +51,10 @@ public struct ProposeRequest: Codable, Sendable, Equatable {
 
   /// The kinds of change.
   public enum Change: String, Codable, Sendable, CaseIterable {
-    case remove, rotateKey = "rotate-key", recall, recallLab = "recall-lab"
+    case remove
+    case rotateKey = "rotate-key"
+    case recall
+    case recallLab = "recall-lab"
   }
 
   /// A proposal.

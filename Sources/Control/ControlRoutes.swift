@@ -49,7 +49,8 @@ struct ControlRoutes: Sendable {
     case (.POST, "propose", 1): return try await act(body) { try await node.propose($0) }
     default:
       throw ControlError(
-        .notFound, "\(method.rawValue) \(PlainText.escape(target.uri, limit: 80)): this daemon "
+        .notFound,
+        "\(method.rawValue) \(PlainText.escape(target.uri, limit: 80)): this daemon "
           + "knows no such request",
         hint: "use hanse and hansed of the same release")
     }
@@ -86,7 +87,8 @@ struct ControlRoutes: Sendable {
       self.uri = uri
       let halves = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
       let parts = halves[0].split(separator: "/", omittingEmptySubsequences: false)
-      path = parts.count > 2 && parts[0].isEmpty && parts[1] == "v1"
+      path =
+        parts.count > 2 && parts[0].isEmpty && parts[1] == "v1"
         ? parts.dropFirst(2).map(String.init) : []
       var query: [String: String] = [:]
       for pair in halves.count > 1 ? halves[1].split(separator: "&") : [] {

@@ -223,7 +223,8 @@ private final class RequestHandler: ChannelInboundHandler {
   }
 
   private func answer(
-    _ channel: any Channel, _ make: @escaping @Sendable (ControlRoutes) async -> ControlRoutes.Answer
+    _ channel: any Channel,
+    _ make: @escaping @Sendable (ControlRoutes) async -> ControlRoutes.Answer
   ) {
     isAnswering = true
     alarm?.cancel()

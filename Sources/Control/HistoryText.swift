@@ -137,7 +137,8 @@ extension EntryPage {
       switch contribution.status {
       case .pending:
         "is pending: \(accepted) of \(contribution.verdicts.count) verdicts so far accept it"
-      case .admitted: "was admitted: \(accepted) of \(contribution.verdicts.count) verdicts accept it"
+      case .admitted:
+        "was admitted: \(accepted) of \(contribution.verdicts.count) verdicts accept it"
       case .sealed:
         "was admitted and sealed: \(accepted) of \(contribution.verdicts.count) verdicts accept it"
       case .rejected:

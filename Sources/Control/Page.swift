@@ -21,16 +21,18 @@ public enum PageCoding {
     try encoder().encode(Versioned(version: Content.version, page: page))
   }
 
-  /// A page on several lines, for people and scripts.
+  /// A page on several lines, for scripts and for people's terminals: what could turn or hide text
+  /// there is written as JSON's own escapes.
   public static func text<Content: Page>(_ page: Content) throws -> String {
     let encoder = encoder()
     encoder.outputFormatting.insert(.prettyPrinted)
     let data = try encoder.encode(Versioned(version: Content.version, page: page))
-    return String(decoding: data, as: UTF8.self)
+    return PlainText.escapeInJSON(String(decoding: data, as: UTF8.self))
   }
 
   /// A page from its bytes. Throws ``ControlError`` for a version that is not known here.
-  public static func decode<Content: Page>(_ type: Content.Type, from data: Data) throws -> Content {
+  public static func decode<Content: Page>(_ type: Content.Type, from data: Data) throws -> Content
+  {
     let decoder = decoder()
     if let found = try? decoder.decode(VersionOnly.self, from: data).version,
       found != Content.version

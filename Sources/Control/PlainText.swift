@@ -23,6 +23,23 @@ public enum PlainText {
     return result
   }
 
+  /// JSON text in which everything that ``escape(_:limit:)`` would escape, but the line ends that
+  /// lay it out, is written as `\uXXXX`. It means the same: outside ASCII, JSON has only strings.
+  public static func escapeInJSON(_ json: String) -> String {
+    var result = ""
+    for scalar in json.unicodeScalars {
+      if scalar.isASCII || (isSafe(scalar) && !isMark(scalar)) {
+        result.unicodeScalars.append(scalar)
+      } else {
+        for unit in String(scalar).utf16 {
+          let digits = String(unit, radix: 16)
+          result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        }
+      }
+    }
+    return result
+  }
+
   /// Written languages stack no more; a tower of marks climbs over the lines around it.
   private static let marksMax = 2
 
@@ -36,7 +53,8 @@ public enum PlainText {
     switch scalar.properties.generalCategory {
     // Format holds the marks of direction and the joiners that hide; the last ones have no glyph.
     case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse,
-      .unassigned: return false
+      .unassigned:
+      return false
     case .spaceSeparator: return false
     default: return !scalar.properties.isDefaultIgnorableCodePoint
     }
@@ -50,7 +68,8 @@ public enum PlainText {
   private static func isWide(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0xA4CF, 0xAC00...0xD7A3, 0xF900...0xFAFF,
-      0xFE30...0xFE6F, 0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x20000...0x3FFFD: true
+      0xFE30...0xFE6F, 0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x20000...0x3FFFD:
+      true
     default: false
     }
   }

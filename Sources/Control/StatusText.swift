@@ -111,7 +111,8 @@ extension PendingPage {
   }
 
   static func names(_ names: [String]) -> String {
-    names.isEmpty ? "" : ": " + names.map { PlainText.escape($0, limit: 24) }.joined(separator: ", ")
+    names.isEmpty
+      ? "" : ": " + names.map { PlainText.escape($0, limit: 24) }.joined(separator: ", ")
   }
 }
 

@@ -60,7 +60,10 @@ struct BitReader {
     return gap > limit ? .beyond : .gap(gap)
   }
 
-  enum GapResult { case gap(Int), end, beyond }
+  enum GapResult {
+    case gap(Int)
+    case end, beyond
+  }
 
   /// Moves to the next whole byte; false when a bit that is passed over is set.
   mutating func align() -> Bool {

@@ -110,7 +110,9 @@ private struct SparseReading {
 
 extension DeltaTier {
   /// Lower bits of a gap: the best for gaps of the tier's mean, 4096 / entries.
-  var riceParameter: Int { (blockLength / (entriesPerBlock ?? blockLength)).trailingZeroBitCount - 1 }
+  var riceParameter: Int {
+    (blockLength / (entriesPerBlock ?? blockLength)).trailingZeroBitCount - 1
+  }
 
   /// Bytes of a sparse tier's streams before compression, at most.
   func maximumSparseLength(of layout: AdapterLayout) -> Int {

@@ -17,8 +17,9 @@ public enum Directive: Sendable {
   case sendEvidence(ConnectionID, lab: LabID, sequence: UInt64)
   /// The other side's log ends inside of ours: if our entry at that sequence is another, send it.
   case compare(ConnectionID, Head)
-  /// Check signatures, chain and roster, and store the entries in this order; answered by `appended`, `entryRefused`,
-  /// `entryDeferred` or `forked` for them, and by `verified` at the end.
+  /// Check signatures, chain and roster, and store the entries in this order; answered by
+  /// `appended`, `entryRefused`, `entryDeferred` or `forked` for those that are new, and by
+  /// `verified` at the end.
   case verify(batch: UInt64, from: ConnectionID, entries: [Entry])
 
   /// Check that these bytes are the object's block list and store them; answered by

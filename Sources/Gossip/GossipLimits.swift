@@ -27,6 +27,8 @@ public enum GossipLimits {
   public static let entriesPerRequest = 1024
   /// Entries that may be at the shell for verification: about a second of signature checks.
   public static let entriesInVerification = 16_384
+  /// Bytes of entries that may be at the shell for verification: eight full frames.
+  public static let bytesInVerification = 8 * Limits.frameBytesMax
   /// Entries of a branch asked for at once when the point is sought where two branches part.
   public static let branchStep: UInt64 = 64
 
@@ -69,8 +71,8 @@ public enum GossipLimits {
   public static let patience = 3
   /// Bad blocks of an object after which a peer is not asked for the object again.
   public static let badBlocksPerObject = 3
-  /// Objects wanted at once: two rounds of the largest committee federation.
-  public static let wantedObjects = 4096
+  /// Objects wanted at once: four rounds of a full roster.
+  public static let wantedObjects = 4 * Limits.labsMax
   /// Objects named in a frame of what is held.
   public static let objectsPerHave = 1024
   /// Objects remembered as held by a peer, and as held here to be announced: 128 KiB of ids.

@@ -172,15 +172,16 @@ extension Mesh {
     if let until = log.patientUntil, now < until { return }
     let own = log.sequence
     var claimed = false
-    var best: (rank: UInt64, id: ConnectionID)?
+    var best: (rank: Int, id: ConnectionID)?
     for peer in peers.keys {
       guard let known = peers[peer]?.known[lab]?.sequence, known > own else { continue }
       claimed = true
       if let until = peers[peer]?.unhelpful[lab], now < until { continue }
       guard let id = route(to: peer), links[id]?.asking == nil else { continue }
-      // The author first: its word is what others pass on. Otherwise whoever has most.
-      let rank = peer == lab ? .max : known
-      if best.map({ $0.rank < rank }) ?? true { best = (rank, id) }
+      // The author first: its word is what others pass on. Then who has kept its promises best;
+      // not who claims most, since that costs nothing.
+      let rank = peer == lab ? -1 : peers[peer]?.faults[.brokenPromise] ?? 0
+      if best.map({ rank < $0.rank }) ?? true { best = (rank, id) }
     }
     guard claimed else {
       behind[lab] = nil

@@ -3,7 +3,7 @@ import FoundationEssentials
 import Identities
 import Records
 
-/// Objects: pulled by hash, block by block, from whoever has them.
+/// Objects: which are wanted, who has them, and how far each has come.
 extension Mesh {
   mutating func handleObjects(_ event: GossipEvent, _ now: Instant) {
     switch event {
@@ -64,7 +64,7 @@ extension Mesh {
     out.append(.complete(object))
   }
 
-  private mutating func release(_ lab: LabID) {
+  mutating func release(_ lab: LabID) {
     blocksInFlight = max(0, blocksInFlight - 1)
     guard let out = peers[lab]?.blocksOut else { return }
     peers[lab]?.blocksOut = max(0, out - 1)
@@ -92,205 +92,6 @@ extension Mesh {
       fetches[object]?.rested[lab] = nil
       objectsChanged = true
     }
-  }
-
-  // MARK: - Asking
-
-  /// Fills every peer's window with requests, the most urgent object first.
-  mutating func requestBlocks(_ now: Instant) {
-    for object in fetchOrder {
-      guard blocksInFlight < GossipLimits.blocksInFlight else { return }
-      if let until = fetches[object]?.pausedUntil, now < until { continue }
-      guard fetches[object]?.plan != nil else {
-        requestList(object, now)
-        continue
-      }
-      var index = fetches[object]?.open.next()
-      while let block = index, blocksInFlight < GossipLimits.blocksInFlight {
-        if let id = choose(for: object, block, now) { request(object, block, on: id, now) }
-        let (after, overflow) = block.addingReportingOverflow(1)
-        index = overflow || !anyRoom(for: object, now) ? nil : fetches[object]?.open.next(from: after)
-      }
-    }
-  }
-
-  private mutating func requestList(_ object: ContentID, _ now: Instant) {
-    let index = GossipLimits.blockListIndex
-    guard let fetch = fetches[object], fetch.inFlight.isEmpty, fetch.storing.isEmpty,
-      let id = choose(for: object, index, now)
-    else { return }
-    request(object, index, on: id, now)
-  }
-
-  private mutating func request(
-    _ object: ContentID, _ index: UInt32, on id: ConnectionID, _ now: Instant
-  ) {
-    guard let lab = links[id]?.lab else { return }
-    fetches[object]?.open.remove(index)
-    blocksInFlight += 1
-    peers[lab]?.blocksOut += 1
-    let request = BlockRequest(link: id, lab: lab, deadline: deadline(of: lab, now))
-    fetches[object]?.inFlight[index] = request
-    links[id]?.asked.insert(BlockKey(object: object, index: index))
-    var want = Hanse_V1_WantObject()
-    want.object = Data(object.bytes)
-    want.index = index
-    send(.wantObject(want), on: id)
-  }
-
-  /// When a peer that sends slowly, but not impossibly so, has sent all that it was asked for.
-  private func deadline(of lab: LabID, _ now: Instant) -> Instant {
-    let bytes = Double((peers[lab]?.blocksOut ?? 1) * GossipLimits.blockBytes)
-    return now.adding(
-      seconds: GossipLimits.blockSeconds + bytes / GossipLimits.slowestBytesPerSecond)
-  }
-
-  /// The peer to ask for a block: of those that have the object the least busy one; while nobody
-  /// is known to have it, one after the other, since an announcement may have been missed.
-  private mutating func choose(
-    for object: ContentID, _ index: UInt32, _ now: Instant, besides: LabID? = nil
-  ) -> ConnectionID? {
-    guard let fetch = fetches[object] else { return nil }
-    var best: [ConnectionID] = []
-    var load = Int.max
-    var strangers: [ConnectionID] = []
-    var holderExists = false
-    for lab in peers.keys where lab != besides {
-      guard let id = route(to: lab), fetch.allows(lab, index, now: now) else { continue }
-      let has = isHolder(lab, of: fetch)
-      holderExists = holderExists || has
-      guard hasRoom(lab), links[id]?.asked.contains(BlockKey(object: object, index: index)) != true
-      else { continue }
-      guard has else {
-        strangers.append(id)
-        continue
-      }
-      let blocks = peers[lab]?.blocksOut ?? 0
-      if blocks < load { (best, load) = ([], blocks) }
-      if blocks == load { best.append(id) }
-    }
-    if !best.isEmpty { return best.randomElement(using: &generator) }
-    guard !holderExists, fetch.inFlight.isEmpty else { return nil }
-    return strangers.randomElement(using: &generator)
-  }
-
-  private func isHolder(_ lab: LabID, of fetch: ObjectFetch) -> Bool {
-    fetch.hints.contains(lab) || peers[lab]?.holds.contains(fetch.object) == true
-  }
-
-  private func hasRoom(_ lab: LabID) -> Bool {
-    guard let peer = peers[lab] else { return false }
-    // Who has sent rubbish gets little rope: one block at a time.
-    return peer.blocksOut < (peer.faults[.badBlock] == nil ? peer.window : 1)
-  }
-
-  private func anyRoom(for object: ContentID, _ now: Instant) -> Bool {
-    guard let fetch = fetches[object] else { return false }
-    return peers.keys.contains { lab in
-      hasRoom(lab) && isHolder(lab, of: fetch) && route(to: lab) != nil
-        && !(fetch.rested[lab].map { now < $0 } ?? false)
-    }
-  }
-
-  // MARK: - Answers
-
-  mutating func receivedBlock(_ block: Hanse_V1_Block, on id: ConnectionID, _ now: Instant) {
-    guard let lab = links[id]?.lab else { return }
-    count(block.bytes.count, \.blockBytes, from: lab)
-    guard let object = ContentID(bytes: block.object),
-      links[id]?.asked.remove(BlockKey(object: object, index: block.index)) != nil
-    else {
-      count(block.bytes.count, \.wastedBlockBytes, from: lab)
-      return fault(.unsolicited, on: id, "a block that was not asked for", now)
-    }
-    guard let fetch = fetches[object] else {
-      return count(block.bytes.count, \.wastedBlockBytes, from: lab)
-    }
-    let isCurrent = fetch.inFlight[block.index]?.link == id
-    if block.bytes.isEmpty {
-      return notHeld(object, block.index, lab, isCurrent: isCurrent, on: id, now)
-    }
-    let isList = block.index == GossipLimits.blockListIndex
-    guard isCurrent || isStillMissing(fetch, block.index) else {
-      return count(block.bytes.count, \.wastedBlockBytes, from: lab)
-    }
-    if !isList, let plan = fetch.plan, plan.bytes(of: block.index) != block.bytes.count {
-      if isCurrent { reopen(object, block.index) }
-      return condemn(object, block.index, id, "a block of a wrong size", block.bytes.count, now)
-    }
-    takeBlock(block, of: object, from: id, lab, isCurrent: isCurrent, isList: isList)
-  }
-
-  /// Hands a block to the shell. One that was given up on and came late is taken all the same.
-  private mutating func takeBlock(
-    _ block: Hanse_V1_Block, of object: ContentID, from id: ConnectionID, _ lab: LabID,
-    isCurrent: Bool, isList: Bool
-  ) {
-    if isCurrent {
-      fetches[object]?.inFlight[block.index] = nil
-    } else {
-      // The request that was moved to another peer is given up; its answer will be in vain.
-      if let other = fetches[object]?.inFlight[block.index] { release(other.lab) }
-      fetches[object]?.inFlight[block.index] = nil
-      fetches[object]?.open.remove(block.index)
-      blocksInFlight += 1
-      peers[lab]?.blocksOut += 1
-    }
-    fetches[object]?.storing[block.index] = lab
-    out.append(
-      isList
-        ? .storeBlockList(object, bytes: block.bytes, from: id)
-        : .storeBlock(object, index: block.index, bytes: block.bytes, from: id))
-  }
-
-  private func isStillMissing(_ fetch: ObjectFetch, _ index: UInt32) -> Bool {
-    if index == GossipLimits.blockListIndex {
-      return fetch.plan == nil && fetch.storing.isEmpty
-    }
-    return fetch.open.contains(index) || fetch.inFlight.contains(index)
-  }
-
-  private mutating func notHeld(
-    _ object: ContentID, _ index: UInt32, _ lab: LabID, isCurrent: Bool, on id: ConnectionID,
-    _ now: Instant
-  ) {
-    if isCurrent { reopen(object, index) }
-    if peers[lab]?.holds.contains(object) == true {
-      fault(.brokenPromise, on: id, "does not hold an object it announced", now)
-      peers[lab]?.holds.remove(object)
-    }
-    fetches[object]?.rested[lab] = now.adding(seconds: GossipLimits.notHeldSeconds)
-    objectsChanged = true
-  }
-
-  /// Puts a block that was asked for back among those to ask for.
-  private mutating func reopen(_ object: ContentID, _ index: UInt32) {
-    guard let request = fetches[object]?.inFlight[index] else { return }
-    fetches[object]?.inFlight[index] = nil
-    fetches[object]?.open.insert(index)
-    release(request.lab)
-    objectsChanged = true
-  }
-
-  mutating func releaseBlocks(askedOn id: ConnectionID) {
-    for object in fetches.keys {
-      for index in fetches[object]?.inFlight.keys ?? []
-      where fetches[object]?.inFlight[index]?.link == id {
-        reopen(object, index)
-      }
-    }
-  }
-
-  private mutating func condemn(
-    _ object: ContentID, _ index: UInt32, _ id: ConnectionID, _ reason: String, _ bytes: Int,
-    _ now: Instant
-  ) {
-    guard let lab = links[id]?.lab else { return }
-    count(bytes, \.wastedBlockBytes, from: lab)
-    fetches[object]?.bad[lab, default: []].append(index)
-    peers[lab]?.window = 1
-    fault(.badBlock, on: id, printable(reason), now)
-    objectsChanged = true
   }
 
   // MARK: - What storage said
@@ -346,39 +147,5 @@ extension Mesh {
     if index != GossipLimits.blockListIndex { fetches[object]?.open.insert(index) }
     release(lab)
     objectsChanged = true
-  }
-
-  // MARK: - Deadlines
-
-  mutating func checkBlockDeadlines(_ now: Instant) {
-    for object in fetchOrder {
-      for index in fetches[object]?.inFlight.keys ?? [] {
-        guard let request = fetches[object]?.inFlight[index], request.deadline <= now else {
-          continue
-        }
-        moveOn(object, index, request, now)
-      }
-    }
-  }
-
-  /// Asks another peer; a lone holder is given more time, since asking twice moves it twice.
-  private mutating func moveOn(
-    _ object: ContentID, _ index: UInt32, _ request: BlockRequest, _ now: Instant
-  ) {
-    let other = choose(for: object, index, now, besides: request.lab)
-    guard other != nil || request.misses >= GossipLimits.patience else {
-      let extended = deadline(of: request.lab, now)
-      fetches[object]?.inFlight[index]?.misses += 1
-      fetches[object]?.inFlight[index]?.deadline = extended
-      return
-    }
-    fault(.brokenPromise, on: request.link, "did not send a block in time", now)
-    if let window = peers[request.lab]?.window { peers[request.lab]?.window = max(1, window / 2) }
-    reopen(object, index)
-    if other == nil {
-      links[request.link]?.asked.remove(BlockKey(object: object, index: index))
-    } else {
-      fetches[object]?.rested[request.lab] = now.adding(seconds: GossipLimits.notHeldSeconds)
-    }
   }
 }

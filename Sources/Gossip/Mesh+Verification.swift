@@ -25,14 +25,20 @@ extension Mesh {
       guard accepts(entry, from: link.lab, isBranch: isBranch) else { continue }
       batch.append(entry)
       pending.append(
-        PendingEntry(lab: entry.lab, sequence: entry.sequence, id: entry.id, from: id))
+        PendingEntry(
+          lab: entry.lab, sequence: entry.sequence, id: entry.id, bytes: entry.body.count,
+          from: id))
       inVerification.insert(entry.id)
+      bytesInVerification += entry.body.count
       logs[entry.lab]?.verifying += 1
       if entry.sequence > logs[entry.lab]?.verifyingThrough ?? 0 {
         logs[entry.lab]?.verifyingThrough = entry.sequence
       }
     }
     if let asking = link.asking, answered || entries.isEmpty {
+      if entries.isEmpty, !asking.isBranch {
+        fault(.brokenPromise, on: id, "has no more of a log than it said", now)
+      }
       settle(asking, on: id, now)
     }
     if !batch.isEmpty {
@@ -50,7 +56,12 @@ extension Mesh {
       count(1, \.duplicateEntries, from: peer)
       return false
     }
-    guard inVerification.count < GossipLimits.entriesInVerification else { return false }
+    guard inVerification.count < GossipLimits.entriesInVerification,
+      bytesInVerification < GossipLimits.bytesInVerification
+    else {
+      behind[entry.lab] = true
+      return false
+    }
     let reached = max(log.sequence, log.verifyingThrough)
     // An older place: known already, or the other branch of a fork. Only storage can tell.
     if entry.sequence <= reached || isBranch { return true }
@@ -80,6 +91,7 @@ extension Mesh {
     batches[number] = nil
     for entry in batch {
       inVerification.remove(entry.id)
+      bytesInVerification -= entry.bytes
       guard let log = logs[entry.lab] else { continue }
       logs[entry.lab]?.verifying = max(0, log.verifying - 1)
       if log.verifying <= 1 { logs[entry.lab]?.verifyingThrough = 0 }

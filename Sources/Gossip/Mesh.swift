@@ -27,6 +27,7 @@ public struct Mesh: Sendable {
 
   var batches = OrderedTable<UInt64, [PendingEntry]>()
   var inVerification: Set<ContentID> = []
+  var bytesInVerification = 0
   var nextBatch: UInt64 = 1
 
   var fetches = OrderedTable<ContentID, ObjectFetch>()
@@ -80,7 +81,8 @@ public struct Mesh: Sendable {
     return out
   }
 
-  /// Where this node's own log ends at each member that has said so: what a restored node waits for.
+  /// Where this node's own log ends at each member that has said so, 0 where it is not known: what
+  /// a restored node waits for before it signs again.
   public var ownHeadReports: [(lab: LabID, sequence: UInt64)] {
     peers.values.compactMap { peer in peer.reportedOwn.map { (peer.lab, $0) } }
   }
@@ -175,5 +177,6 @@ struct PendingEntry: Sendable {
   var lab: LabID
   var sequence: UInt64
   var id: ContentID
+  var bytes: Int
   var from: ConnectionID
 }

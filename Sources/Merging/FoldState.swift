@@ -41,10 +41,7 @@ public struct FoldState: Sendable, Equatable {
   }
 
   /// The shared adapter.
-  public var adapter: CanonicalAdapter {
-    // The counts agree by construction.
-    try! CanonicalAdapter(layout: layout, units: theta)
-  }
+  public var adapter: CanonicalAdapter { CanonicalAdapter(layout: layout, filled: theta) }
 
   /// The state root: the content id, of kind `state`, of ``encoded()``.
   ///

@@ -20,7 +20,8 @@ enum HomeCharter {
       do { entry = try stored.entry() } catch {
         throw NodeError.file(
           path: store.home.database,
-          reason: "entry \(stored.sequence) of lab \(stored.lab.short) (\(stored.id.short)): \(error)\n"
+          reason:
+            "entry \(stored.sequence) of lab \(stored.lab.short) (\(stored.id.short)): \(error)\n"
             + "hint: run hanse fsck --repair; the entry is fetched again from the other labs")
       }
       guard entry.id == stored.id else {

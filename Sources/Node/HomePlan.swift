@@ -44,7 +44,8 @@ public struct HomePlan: Sendable {
     }
     for path in data + heldOut {
       guard access(path, R_OK) == 0 else {
-        throw NodeError.file(path: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
+        throw NodeError.file(
+          path: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
       }
     }
     if let listen { _ = try Endpoint(listen) }

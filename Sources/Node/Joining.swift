@@ -117,7 +117,8 @@ public enum Joining {
     }
     guard charter.id.bytes == Array(ticket.federation) else {
       throw NodeError.joinRefused(
-        "the charter that came back is not the one that the ticket names", hint: "ask another member")
+        "the charter that came back is not the one that the ticket names",
+        hint: "ask another member")
     }
     return charter
   }

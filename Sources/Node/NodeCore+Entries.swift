@@ -124,7 +124,8 @@ extension NodeCore {
     switch entry.message.payload {
     case .contribution(let message):
       if let object = ContentID(bytes: message.payload.blockList) { announced[object] = entry.id }
-      log.info("\(who) contributed to round \(message.round)", metadata: ["id": "\(entry.id.short)"])
+      log.info(
+        "\(who) contributed to round \(message.round)", metadata: ["id": "\(entry.id.short)"])
     case .verdict(let verdict):
       let contribution = ContentID(bytes: verdict.contribution)?.short ?? "?"
       log.info("\(who) \(verdict.accept ? "accepted" : "rejected") \(contribution)")

@@ -67,8 +67,10 @@ extension NodeCore {
     case .sendEvidence(let connection, let lab, let sequence):
       sendEvidence(connection, lab, sequence)
     case .compare(let connection, let head): compare(connection, head)
-    case .verify(let batch, let from, let entries): verify(batch: batch, from: from, entries: entries)
-    case .storeBlockList(let object, let bytes, let from): storeBlockList(object, Array(bytes), from)
+    case .verify(let batch, let from, let entries):
+      verify(batch: batch, from: from, entries: entries)
+    case .storeBlockList(let object, let bytes, let from):
+      storeBlockList(object, Array(bytes), from)
     case .storeBlock(let object, let index, let bytes, let from):
       storeBlock(object, index, Array(bytes), from)
     case .complete(let object): complete(object)
@@ -120,7 +122,8 @@ extension NodeCore {
         .blockRefused(
           object, index: GossipLimits.blockListIndex, from: from, reason: reason))
     }
-    guard let contribution = announced[object], let state = logbook.contribution(contribution) else {
+    guard let contribution = announced[object], let state = logbook.contribution(contribution)
+    else {
       return refuse("nobody announced it")
     }
     let list: BlockList
@@ -155,7 +158,8 @@ extension NodeCore {
       _ = try store.storeBlock(Int(index), of: object, bytes)
       tell(.blockStored(object, index: index))
     } catch StorageError.wrongBlock(_, _, let reason) {
-      log.warning("a block of \(object.short) is damaged: \(reason)", metadata: ["index": "\(index)"])
+      log.warning(
+        "a block of \(object.short) is damaged: \(reason)", metadata: ["index": "\(index)"])
       tell(.blockRefused(object, index: index, from: from, reason: reason))
     } catch {
       log.error("\(error)")

@@ -41,7 +41,9 @@ extension NodeCore {
     }
     for seat in logbook.roster.members {
       keys[seat.key] = seat.lab
-      if seat.lab != lab { members.append(Gossip.Member(lab: seat.lab, addresses: addresses(of: seat))) }
+      if seat.lab != lab {
+        members.append(Gossip.Member(lab: seat.lab, addresses: addresses(of: seat)))
+      }
     }
     keys[key.publicKey] = nil
     membership.replace(keys)
@@ -110,7 +112,9 @@ extension NodeCore {
     if let said = logbook.presence(of: lab), said.addresses == presence.addresses,
       said.software == presence.software, said.trains == presence.trains,
       said.name == presence.name
-    { return }
+    {
+      return
+    }
     reacting = false
     try sign(.presence(presence))
   }

@@ -107,7 +107,8 @@ extension NodeCore {
         presence.requests = [ask.request]
         try sign(.presence(presence))
         log.notice(
-          "\(printable(ask.name)) asks to join", metadata: ["fingerprint": "\(ask.key.fingerprint)"])
+          "\(printable(ask.name)) asks to join", metadata: ["fingerprint": "\(ask.key.fingerprint)"]
+        )
       }
     } catch {
       fail(error)

@@ -20,6 +20,8 @@ enum Step: Sendable {
   case train(round: UInt32, attempt: UInt32, rejections: [ContentID])
   /// Fold and adopt this merge.
   case adopt(Hanse_V1_Merge)
+  /// Measure the head on the held-out text, while there is nothing else to do.
+  case measure
   /// The round to stop after is over and shown to everybody present.
   case finish
 }
@@ -41,13 +43,17 @@ extension NodeCore {
     }
     if let contribution = nextToJudge() { return .judge(contribution) }
     if let larger = largerHead() { return .adopt(larger) }
-    if let last, round >= last { return isShown ? .finish : .wait("waiting for the other labs' attestations") }
+    if let last, round >= last {
+      if measured != head.id { return .measure }
+      return isShown ? .finish : .wait("waiting for the other labs' attestations")
+    }
     let facts = facts
     if let upTo = rule.leave(facts, now: Self.clock()) {
       let next = head(upTo: upTo)
       if next.frontier.round > round { return .adopt(next) }
     }
     if let step = ownTraining(facts) { return step }
+    if measured != head.id { return .measure }
     return .wait(describeWaiting(facts))
   }
 

@@ -35,6 +35,7 @@ extension NodeCore {
 
   /// Remembers the held-out loss at the head.
   func noteLoss(_ nats: Double) throws {
+    measured = head.id
     var changes = [HeldOut.change(OwnValue.nowLoss, nats)]
     if try store.value(OwnValue.startLoss) == nil {
       changes.append(HeldOut.change(OwnValue.startLoss, nats))

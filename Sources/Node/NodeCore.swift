@@ -1,8 +1,8 @@
 import Adapters
 import Determinism
 import FoundationEssentials
-import Gossip
 import Glibc
+import Gossip
 import Identities
 import Ledger
 import Logging
@@ -60,6 +60,8 @@ actor NodeCore {
   var attention: [String] = []
   /// What the round loop is doing, for the status page.
   var activity = Activity()
+  /// The merge that the held-out loss was last measured of.
+  var measured: ContentID?
   /// A round in which training changed nothing.
   var abstained: UInt32?
   nonisolated let systemd = Systemd()

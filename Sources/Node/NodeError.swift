@@ -39,12 +39,14 @@ public enum NodeError: Error, CustomStringConvertible {
       "the federation's base file \(name) is not the one at \(path): \(reason)\n"
         + "hint: every lab needs the very same base; get the file that the charter names"
     case .ticket(let reason, let hint): "\(reason)\nhint: \(hint)"
-    case .joinRefused(let reason, let hint): "the federation did not take the request: \(reason)\nhint: \(hint)"
+    case .joinRefused(let reason, let hint):
+      "the federation did not take the request: \(reason)\nhint: \(hint)"
     case .nobodyAnswers(let tried):
       "nobody that the ticket names could be asked:\n  " + tried.joined(separator: "\n  ")
         + "\nhint: one of these addresses must be reachable from here"
     case .file(let path, let reason): "\(path): \(reason)"
-    case .charter(let reason): "the charter in this home is not valid: \(reason)\nhint: restore charter.bin from a member"
+    case .charter(let reason):
+      "the charter in this home is not valid: \(reason)\nhint: restore charter.bin from a member"
     case .missingPayload(let id):
       "the payload of contribution \(id.short) is not here\nhint: it is fetched from the other labs while the daemon runs"
     case .notFound(let what): "\(what) is not here"

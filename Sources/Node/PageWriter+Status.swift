@@ -29,7 +29,8 @@ extension PageWriter {
     for lab in logbook.labs {
       if let fork = logbook.forks[lab] {
         lines.append(
-          "\(named(lab).name) signed two entries at sequence \(fork.sequence); its later entries do not count")
+          "\(named(lab).name) signed two entries at sequence \(fork.sequence); its later entries do not count"
+        )
       }
     }
     let waiting = logbook.pendingRequests.filter(\.isInvited)
@@ -39,7 +40,8 @@ extension PageWriter {
     }
     for state in logbook.contributionsInOrder.suffix(64) where state.author == lab {
       if state.status == .rejected {
-        lines.append("this lab's contribution \(state.id.short) to round \(state.round) was rejected")
+        lines.append(
+          "this lab's contribution \(state.id.short) to round \(state.round) was rejected")
       }
     }
     return lines

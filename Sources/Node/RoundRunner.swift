@@ -61,6 +61,11 @@ actor RoundRunner {
     case .train(let round, let attempt, let rejections):
       try await train(round: round, attempt: attempt, rejections: rejections)
     case .adopt(let merge): try await adopt(merge)
+    case .measure:
+      let merge = await core.head
+      await core.set(.judging, "the model of round \(merge.frontier.round)")
+      let report = try await loss(of: merge, state(of: merge))
+      if await core.head.id == merge.id { try await core.noteLoss(report.natsPerToken) }
     case .finish:
       await core.set(.idle, "round \(await core.round) was the last one")
       return false

@@ -73,7 +73,9 @@ public struct Charter: Sendable {
     for module in shape.modules {
       guard !module.path.isEmpty, module.path.utf8.count <= Limits.textBytesMax,
         (1...1 << 24).contains(module.inputs), (1...1 << 24).contains(module.outputs)
-      else { throw .field("adapter.modules", "has an impossible one: \(module.path.debugDescription)") }
+      else {
+        throw .field("adapter.modules", "has an impossible one: \(module.path.debugDescription)")
+      }
     }
   }
 

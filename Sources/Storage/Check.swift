@@ -36,7 +36,8 @@ public struct Damage: Sendable, Hashable, CustomStringConvertible {
     case .entry(let lab, let sequence): "log \(lab.short), entry \(sequence): \(reason)"
     case .fork(let id): "fork \(id.short): \(reason)"
     case .object(let id, let blocks):
-      "object \(id)" + (blocks.isEmpty ? "" : ", blocks \(blocks.map(String.init).joined(separator: " "))")
+      "object \(id)"
+        + (blocks.isEmpty ? "" : ", blocks \(blocks.map(String.init).joined(separator: " "))")
         + ": \(reason)"
     case .snapshot(let root): "snapshot \(root): \(reason)"
     case .value(let name): "value \(name): \(reason)"
@@ -102,7 +103,8 @@ extension Store {
         continue
       }
       damages.append(
-        Damage(thing: .fork(id: fork.id), reason: "its id or signature is wrong", isRepairable: true))
+        Damage(
+          thing: .fork(id: fork.id), reason: "its id or signature is wrong", isRepairable: true))
     }
     return damages
   }

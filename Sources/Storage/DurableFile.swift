@@ -3,7 +3,7 @@ import Glibc
 /// Files that are there whole or not at all, even when the power fails between two instructions.
 ///
 /// A file is written under a sibling's name, synced, renamed over, and the folder synced. A failed
-/// sync is an error and never tried again: the kernel may have dropped the pages it could not write.
+/// sync is an error and never tried again: the kernel may have dropped what it could not write.
 public enum DurableFile {
   /// Ends the names of files that are being written; such files are left-overs after a crash.
   static let siblingMark = ".new."

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Where everything of one node lies under its home folder. See Protocol/Storage.md.
 public struct HomeLayout: Sendable, Hashable {
   /// The home folder, as given.
@@ -8,6 +10,18 @@ public struct HomeLayout: Sendable, Hashable {
     var path = path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     self.path = path
+  }
+
+  /// The home when none is named: `HANSE_HOME`, else `/var/lib/hanse`, or `hanse` in the folder for
+  /// an ordinary user's data.
+  public static var standard: HomeLayout {
+    func variable(_ name: String) -> String? {
+      getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+    if let home = variable("HANSE_HOME") { return HomeLayout(home) }
+    if geteuid() == 0 { return HomeLayout("/var/lib/hanse") }
+    let data = variable("XDG_DATA_HOME") ?? (variable("HOME") ?? "") + "/.local/share"
+    return HomeLayout(data + "/hanse")
   }
 
   /// The folder that holds the key, mode 0700.

@@ -1,7 +1,7 @@
 import Glibc
 import Identities
 
-/// A file that ends with the hash of what comes before, so that a flipped bit is noticed on reading.
+/// A file that ends with the hash of what comes before, so that reading notices a flipped bit.
 enum CheckedFile {
   static let suffix = ".checked"
   /// The largest one: a state of the fold of a large adapter is some gigabytes at most.

@@ -73,7 +73,8 @@ extension StorageError: CustomStringConvertible {
       "\(path): mode \(String(mode, radix: 8)) lets others read this lab's key\n"
         + "hint: chmod 600 \(path); if others may have read it, `hanse rotate-key`"
     case .damaged(let path, let reason):
-      "\(path): damaged: \(reason)\nhint: `hanse fsck --repair` fetches it again where that is possible"
+      "\(path): damaged: \(reason)\n"
+        + "hint: `hanse fsck --repair` fetches it again where that is possible"
     case .readOnly: "the store is open for reading only\nhint: only the daemon writes"
     case .unknownObject(let id):
       "object \(id) is not here\nhint: it is fetched once an entry that names it was admitted"

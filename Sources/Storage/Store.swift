@@ -35,7 +35,9 @@ public final class Store: Sendable {
     self.home = home
     self.readOnly = readOnly
     if readOnly {
-      guard DurableFile.exists(home.database) else { throw .notAHome(path: home.path) }
+      guard DurableFile.exists(home.database) || home.isHome else {
+        throw .notAHome(path: home.path)
+      }
       lock = Mutex(nil)
     } else {
       try DurableFile.makeFolder(home.path, mode: 0o750)
@@ -64,6 +66,12 @@ public final class Store: Sendable {
       try prepare(database)
     }
     return try translate(home.database) {
+      if readOnly && !DurableFile.exists(home.database) {
+        // A home whose daemon has not run yet: nothing is known, and nothing is made here.
+        let empty = try DatabaseQueue()
+        try Schema.migrator.migrate(empty)
+        return empty
+      }
       let queue = try DatabaseQueue(path: home.database, configuration: configuration)
       let newer = try queue.read { try Schema.migrator.hasBeenSuperseded($0) }
       if newer { throw StorageError.newerFormat(path: home.database) }

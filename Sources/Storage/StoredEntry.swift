@@ -48,7 +48,8 @@ public struct StoredEntry: Sendable, Hashable {
       throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "an entry's lab or id is damaged")
     }
     self.init(
-      lab: lab, sequence: UInt64(bitPattern: row[1] as Int64), id: id, body: [UInt8](row[3] as Data),
+      lab: lab, sequence: UInt64(bitPattern: row[1] as Int64), id: id,
+      body: [UInt8](row[3] as Data),
       signature: [UInt8](row[4] as Data))
   }
 }

@@ -74,6 +74,12 @@ struct PreTokenizer: Sendable, Equatable {
     }
   }
 
+  /// Whether llama.cpp takes a word that is a token as it is, without merging, for this
+  /// `tokenizer.ggml.pre`.
+  static func looksUpWords(ggufName name: String) -> Bool {
+    ["llama3", "llama-v3", "llama-bpe", "tekken"].contains(name)
+  }
+
   init(splitsDigits: Bool, pattern: SplitPattern) {
     self.splitsDigits = splitsDigits
     self.pattern = pattern

@@ -1,3 +1,5 @@
+// For `_nfc`: the standard library composes text for its own comparisons, and FoundationEssentials
+// has no composition that could be asked instead.
 @_spi(_Unicode) import Swift
 
 /// Text to token ids and back: byte-level byte-pair encoding, as the model's own tokenizer does it.

@@ -53,8 +53,7 @@ extension Tokenizer {
     }
     let vocabulary = try Vocabulary(
       tokens: tokens, merges: merges.enumerated().map { try splitMerge($1, rank: $0, path: path) },
-      looksUpWords: preTokenizer.pattern == .llama3 || preTokenizer.pattern == .tekken,
-      unknown: nil, path: path)
+      looksUpWords: PreTokenizer.looksUpWords(ggufName: pre), unknown: nil, path: path)
     try self.init(
       vocabulary: vocabulary, preTokenizer: preTokenizer,
       composes: false,

@@ -2,8 +2,8 @@
 // Asked of tokenizers 0.23.3.
 // A table, so longer than other files.
 
-/// Where the class of scalars changes: the first scalar of a run in the upper 24 bits, its
-/// `ScalarClass` in the lower eight.
+/// Where the class of scalars changes: the first scalar of a run in the upper 24 bits,
+/// its `ScalarClass` in the lower eight.
 let scalarClassBoundaries: [UInt32] = [
   0x906, 0xE00, 0x2006, 0x2100, 0x300D, 0x3A00, 0x4101, 0x5B00,
   0x6102, 0x7B00, 0x8506, 0x8600, 0xA006, 0xA100, 0xAA03, 0xAB00,

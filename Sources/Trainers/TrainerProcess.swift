@@ -143,12 +143,14 @@ public actor TrainerProcess {
     case .done: return reply
     case .cancelled: throw CancellationError()
     default:
-      throw TrainerError.failed(message: reply.error ?? "the worker gave no reason", hint: reply.hint)
+      throw TrainerError.failed(
+        message: reply.error ?? "the worker gave no reason", hint: reply.hint)
     }
   }
 
   private func cancel(_ id: Int) {
-    guard current?.id == id, let line = try? WorkerContract.encode(WorkerOrder(job: .cancel, id: id))
+    guard current?.id == id,
+      let line = try? WorkerContract.encode(WorkerOrder(job: .cancel, id: id))
     else { return }
     _ = link?.say(line)
   }

@@ -83,7 +83,9 @@ public final class WorkerJobs {
     let sibling = folder + ".new"
     try PEFTFolder.write(adapter, baseModel: path, to: sibling)
     if access(folder, F_OK) == 0 {
-      for name in ["adapter_config.json", "adapter_model.safetensors"] { unlink("\(folder)/\(name)") }
+      for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        unlink("\(folder)/\(name)")
+      }
       rmdir(folder)
     }
     guard rename(sibling, folder) == 0 else {

@@ -40,45 +40,72 @@ public struct AdamW: Sendable, Equatable {
   ) {
     precondition(values.count == first.count && gradient.count == first.count)
     step += 1
-    let correction1 = 1 - power(Self.firstDecay, step)
-    let correction2 = 1 - power(Self.secondDecay, step)
-    let constants = Constants(
-      gradientScale: gradientScale, rate: Float(learningRate / correction1),
-      root: Float(correction2.squareRoot()))
+    let correction = 1 - power(Self.firstDecay, step)
+    let motion = Motion(
+      gradientScale: gradientScale, rate: Float(learningRate / correction),
+      root: Float((1 - power(Self.secondDecay, step)).squareRoot()))
     values.withUnsafeMutableBufferPointer { values in
       gradient.withUnsafeBufferPointer { gradient in
         first.withUnsafeMutableBufferPointer { first in
           second.withUnsafeMutableBufferPointer { second in
-            Self.sweep(values, gradient, first, second, constants)
+            motion.sweep(values, gradient, first, second)
           }
         }
       }
     }
   }
+}
 
-  private struct Constants {
-    let gradientScale: Float
-    let rate: Float
-    let root: Float
+/// One update's constants and its loop.
+private struct Motion {
+  // Eight numbers at a time; the compiler does not make that of a plain loop by itself.
+  typealias Lanes = SIMD8<Float>
+
+  let gradientScale: Float
+  let rate: Float
+  let root: Float
+
+  func sweep(
+    _ values: UnsafeMutableBufferPointer<Float>, _ gradient: UnsafeBufferPointer<Float>,
+    _ first: UnsafeMutableBufferPointer<Float>, _ second: UnsafeMutableBufferPointer<Float>
+  ) {
+    let whole = values.count / 8 * 8
+    for start in stride(from: 0, to: whole, by: 8) {
+      var value = load(UnsafeBufferPointer(values), start)
+      var mean = load(UnsafeBufferPointer(first), start)
+      var square = load(UnsafeBufferPointer(second), start)
+      move(&value, &mean, &square, slope: load(gradient, start))
+      store(value, values, start)
+      store(mean, first, start)
+      store(square, second, start)
+    }
+    for index in whole..<values.count {
+      var value = Lanes(repeating: values[index])
+      var mean = Lanes(repeating: first[index])
+      var square = Lanes(repeating: second[index])
+      move(&value, &mean, &square, slope: Lanes(repeating: gradient[index]))
+      (values[index], first[index], second[index]) = (value[0], mean[0], square[0])
+    }
   }
 
-  private static func sweep(
-    _ values: UnsafeMutableBufferPointer<Float>, _ gradient: UnsafeBufferPointer<Float>,
-    _ first: UnsafeMutableBufferPointer<Float>, _ second: UnsafeMutableBufferPointer<Float>,
-    _ constants: Constants
+  @inline(__always)
+  private func move(
+    _ value: inout Lanes, _ mean: inout Lanes, _ square: inout Lanes, slope: Lanes
   ) {
-    let one = Float(1 - firstDecay)
-    let keep = Float(secondDecay)
-    let two = Float(1 - secondDecay)
-    let tiny = Float(epsilon)
-    for index in values.indices {
-      let slope = gradient[index] * constants.gradientScale
-      let mean = first[index] + one * (slope - first[index])
-      let square = keep * second[index] + two * slope * slope
-      first[index] = mean
-      second[index] = square
-      values[index] -= constants.rate * mean / (square.squareRoot() / constants.root + tiny)
-    }
+    let slope = slope * gradientScale
+    mean += (slope - mean) * Float(1 - AdamW.firstDecay)
+    square = square * Float(AdamW.secondDecay) + slope * slope * Float(1 - AdamW.secondDecay)
+    value -= mean * rate / (square.squareRoot() / root + Float(AdamW.epsilon))
+  }
+
+  @inline(__always)
+  private func load(_ numbers: UnsafeBufferPointer<Float>, _ start: Int) -> Lanes {
+    UnsafeRawPointer(numbers.baseAddress! + start).loadUnaligned(as: Lanes.self)
+  }
+
+  @inline(__always)
+  private func store(_ lanes: Lanes, _ numbers: UnsafeMutableBufferPointer<Float>, _ start: Int) {
+    UnsafeMutableRawPointer(numbers.baseAddress! + start).storeBytes(of: lanes, as: Lanes.self)
   }
 }
 

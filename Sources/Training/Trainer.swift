@@ -122,11 +122,21 @@ public final class Trainer {
     return sum
   }
 
-  /// Summed in double precision in the layout's order, so that it does not depend on the machine.
+  /// Summed in double precision in four fixed strands, so that it does not depend on the machine.
   private func gradientNorm() -> Double {
     gradient.withUnsafeBufferPointer { gradient in
-      var sum = 0.0
-      for value in gradient { sum += Double(value) * Double(value) }
+      var sums = SIMD4<Double>.zero
+      let whole = gradient.count / 4 * 4
+      for start in stride(from: 0, to: whole, by: 4) {
+        let values = SIMD4<Double>(
+          Double(gradient[start]), Double(gradient[start + 1]), Double(gradient[start + 2]),
+          Double(gradient[start + 3]))
+        sums += values * values
+      }
+      var sum = sums.sum()
+      for index in whole..<gradient.count {
+        sum += Double(gradient[index]) * Double(gradient[index])
+      }
       return sum.squareRoot()
     }
   }

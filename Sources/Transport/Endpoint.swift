@@ -32,7 +32,9 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     if isBracketed { host = host.dropFirst().dropLast() }
     let hasColon = host.utf8.contains(UInt8(ascii: ":"))
     guard !host.isEmpty, hasColon == isBracketed,
-      host.utf8.allSatisfy({ Self.allowed.contains($0) || (isBracketed && Self.colons.contains($0)) })
+      host.utf8.allSatisfy({
+        Self.allowed.contains($0) || (isBracketed && Self.colons.contains($0))
+      })
     else { throw .badAddress(text) }
     self.init(host: String(host), port: port)
   }

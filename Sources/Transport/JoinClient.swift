@@ -29,7 +29,9 @@ public enum JoinClient {
     let channel: any Channel
     do {
       channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-        .connectTimeout(.milliseconds(Int64(min(seconds, Double(TransportLimits.connectSeconds)) * 1000)))
+        .connectTimeout(
+          .milliseconds(Int64(min(seconds, Double(TransportLimits.connectSeconds)) * 1000))
+        )
         .connect(host: endpoint.host, port: endpoint.port).get()
     } catch {
       throw .cannotConnect(address: address, reason: SocketTuning.connectReason(error))

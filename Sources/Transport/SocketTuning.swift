@@ -1,5 +1,5 @@
-import Gossip
 import Glibc
+import Gossip
 import NIOCore
 import NIOPosix
 

@@ -19,7 +19,7 @@ public enum TransportEvent: Sendable {
 
 /// A frame's claim on the memory that its connection may use, given back when it is dealt with.
 ///
-/// A receipt that is dropped gives it back too, so that a forgotten one does not stall a connection.
+/// A receipt that is dropped gives it back too: a forgotten one does not stall a connection.
 public final class Receipt: Sendable {
   private let giveBack: Mutex<(@Sendable () -> Void)?>
 

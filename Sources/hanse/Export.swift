@@ -32,7 +32,8 @@ struct Export: AsyncParsableCommand {
   @Option(help: "peft, gguf or merged.")
   var format: Format
 
-  @Option(help: ArgumentHelp("Where to: a folder or file that is not there yet.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("Where to: a folder or file that is not there yet.", valueName: "path"))
   var out: String
 
   @Option(help: ArgumentHelp("A merge by its id. Default: the node's head.", valueName: "merge"))
@@ -93,7 +94,8 @@ struct Exported: Page {
   var parameters: Int
 
   func lines() -> [String] {
-    let origin = merge.map { "round \(round ?? 0), merge \(Figures.short($0))" } ?? "a local adapter"
+    let origin =
+      merge.map { "round \(round ?? 0), merge \(Figures.short($0))" } ?? "a local adapter"
     return [
       "\(out): \(format) of \(origin), \(Figures.count(UInt64(parameters))) adapter parameters"
     ]

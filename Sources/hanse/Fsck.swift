@@ -56,7 +56,8 @@ struct CheckReport: Page {
   func lines(repair: Bool) -> [String] {
     if damages.isEmpty { return ["nothing is damaged"] }
     let lines = damages.map {
-      ($0.repaired ? "ready to be fetched again: " : "damaged: ") + PlainText.escape($0.text, limit: 600)
+      ($0.repaired ? "ready to be fetched again: " : "damaged: ")
+        + PlainText.escape($0.text, limit: 600)
     }
     return lines + (repair ? [] : ["", "stop the daemon and run `hanse fsck --repair`"])
   }

@@ -14,7 +14,7 @@ struct Hanse: AsyncParsableCommand {
       EXAMPLE
         $ hanse init --home h --name luebeck --federation baltic --model m.gguf --data text.txt
         $ hansed --home h &
-        $ hanse --help status
+        $ hanse status
 
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 not found, 4 refused, 5 the daemon is not running
@@ -33,10 +33,14 @@ struct Hanse: AsyncParsableCommand {
       CommandGroup(
         name: "What happens and what happened",
         subcommands: [
-          Status.self, Peers.self, Log.self, Show.self, Why.self, Verify.self, Export.self,
+          Status.self, Peers.self, Log.self, Show.self, Why.self, Blame.self, Verify.self,
+          Export.self,
         ]),
       CommandGroup(
-        name: "Upkeep", subcommands: [Fsck.self, Worker.self, Completion.self]),
+        name: "Upkeep",
+        subcommands: [
+          Doctor.self, Fsck.self, ConfigurationVerb.self, Worker.self, Completion.self,
+        ]),
     ])
 
   /// Runs the verb and ends the process with its exit code.

@@ -1,7 +1,5 @@
 import ArgumentParser
 import Control
-import FoundationEssentials
-import Glibc
 import Node
 import Storage
 
@@ -14,15 +12,7 @@ struct HomeOptions: ParsableArguments {
   var home: String?
 
   /// The home's layout.
-  var layout: HomeLayout { HomeLayout(home ?? Self.standard) }
-
-  private static var standard: String {
-    let environment = ProcessInfo.processInfo.environment
-    if let home = environment["HANSE_HOME"], !home.isEmpty { return home }
-    if geteuid() == 0 { return "/var/lib/hanse" }
-    let data = environment["XDG_DATA_HOME"].flatMap { $0.isEmpty ? nil : $0 }
-    return (data ?? (environment["HOME"] ?? "") + "/.local/share") + "/hanse"
-  }
+  var layout: HomeLayout { home.map(HomeLayout.init) ?? .standard }
 
   /// The running daemon. Throws, with the way to start it, when there is none.
   func daemon() async throws -> any NodeControl {

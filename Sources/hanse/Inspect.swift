@@ -10,8 +10,8 @@ struct Inspect: AsyncParsableCommand {
     commandName: "inspect",
     abstract: "Show what a checkpoint, adapter or delta holds.",
     discussion: """
-      PATH is a GGUF file, a safetensors file, a folder of a Hugging Face checkpoint, a folder of a \
-      PEFT adapter, or a packed delta. Only headers are read, and every offset is checked.
+      PATH is a GGUF file, a safetensors file, a folder of a Hugging Face checkpoint, a folder \
+      of a PEFT adapter, or a packed delta. Only headers are read, and every offset is checked.
 
       EXAMPLE
         $ hanse inspect SmolLM2-135M-Instruct.Q4_1.gguf

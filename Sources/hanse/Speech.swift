@@ -11,9 +11,9 @@ import Training
 /// What the command line says, where, and how it ends: data on standard output, talk on standard
 /// error, one exit code for each kind of end.
 enum Speech {
-  /// A reader that goes away early, such as `head`, ends the process quietly.
+  /// A daemon that goes away in the middle of a request is an error with a name, not a signal.
   static func prepare() {
-    signal(SIGPIPE, SIG_DFL)
+    signal(SIGPIPE, SIG_IGN)
   }
 
   /// Whether standard output is a terminal that wants colour.

@@ -21,7 +21,8 @@ struct Hansed: AsyncParsableCommand {
     version: "hansed \(Node.version)")
 
   @Option(
-    help: ArgumentHelp("The node's home. Default: HANSE_HOME, else /var/lib/hanse.", valueName: "dir"))
+    help: ArgumentHelp(
+      "The node's home. Default: HANSE_HOME, else /var/lib/hanse.", valueName: "dir"))
   var home: String?
 
   @Option(

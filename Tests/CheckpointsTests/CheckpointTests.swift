@@ -91,7 +91,8 @@ import Transformers
     let folder = Folder()
     let path = try folder.copy(Fixture.untied)
     try edit(path + "/config.json", replace: "\"rope_parameters\"", with: "\"ignored\"")
-    try edit(path + "/config.json", replace: "\"vocab_size\"", with: "\"rope_theta\": 7e4, \"vocab_size\"")
+    try edit(
+      path + "/config.json", replace: "\"vocab_size\"", with: "\"rope_theta\": 7e4, \"vocab_size\"")
     #expect(try Checkpoint.open(path).configuration.ropeTheta == 70_000)
   }
 

@@ -223,7 +223,7 @@ import Testing
     let folder = try TemporaryFolder()
     let sound = try contents(fixture("quants.gguf"))
     var generator = SeededGenerator(seed: 2)
-    for _ in 0..<500 {
+    for _ in 0..<Slow.rounds(500) {
       // The header is the first few kilobytes; that is where damage is interesting.
       let header = Array(sound[..<3000])
       let path = try folder.file("x.gguf", damaged(header, &generator) + sound[3000...])

@@ -139,7 +139,7 @@ import Testing
     let folder = try TemporaryFolder()
     let sound = try contents(fixture("plain.safetensors"))
     var generator = SeededGenerator(seed: 1)
-    for _ in 0..<1000 {
+    for _ in 0..<Slow.rounds(1000) {
       let path = try folder.file("x", damaged(sound, &generator))
       readEverything(path)
     }

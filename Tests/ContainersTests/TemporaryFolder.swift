@@ -29,3 +29,11 @@ func fixture(_ name: String) -> String {
 func contents(_ path: String) throws -> [UInt8] {
   [UInt8](try Data(contentsOf: URL(filePath: path)))
 }
+
+/// How much work a test may make of itself.
+enum Slow {
+  /// So many rounds, or ten times as many where tests may take minutes.
+  static func rounds(_ quick: Int) -> Int {
+    ProcessInfo.processInfo.environment["HANSE_TESTS"] == "full" ? quick * 10 : quick
+  }
+}

@@ -104,7 +104,8 @@ enum Samples {
       before: 2.375, after: 2.25, norm: 0.125,
       verdicts: [
         VerdictRow(
-          judge: luebeck, accept: true, reason: "accepted", before: 2.5, after: 2.4375, tokens: 4096),
+          judge: luebeck, accept: true, reason: "accepted", before: 2.5, after: 2.4375, tokens: 4096
+        ),
         VerdictRow(
           judge: bremen, accept: false, reason: "loss rose", before: 2.5, after: 2.625,
           tokens: 4096),

@@ -30,6 +30,13 @@ import Testing
     try compare(Samples.approve, "approve")
   }
 
+  @Test func printedPagesHideNothingAndMeanTheSame() throws {
+    let text = try PageCoding.text(Samples.peers)
+    #expect(text.unicodeScalars.allSatisfy { $0.isASCII || $0.value > 0x2FFF })
+    #expect(text.contains("\\u202e"))
+    #expect(try PageCoding.decode(PeersPage.self, from: Data(text.utf8)) == Samples.peers)
+  }
+
   @Test func unknownFieldsAreSkippedAndUnknownVersionsRefused() throws {
     let newer = Data(#"{"version":1,"ticket":"t","expires_seconds":1,"uses":1,"colour":2}"#.utf8)
     #expect(try PageCoding.decode(InvitePage.self, from: newer).ticket == "t")

@@ -149,7 +149,9 @@ private struct Running {
     let running = try await Running(delay: .milliseconds(300))
     let client = try ControlClient(path: running.path)
     let answer = Task { try await client.status() }
-    while running.node.asked.withLock({ $0.isEmpty }) { try await Task.sleep(for: .milliseconds(2)) }
+    while running.node.asked.withLock({ $0.isEmpty }) {
+      try await Task.sleep(for: .milliseconds(2))
+    }
     try await running.stop()
     #expect(try await answer.value == Samples.status)
   }
@@ -157,7 +159,8 @@ private struct Running {
   @Test func rubbishAndHugeRequestsDoNotDisturbOthers() async throws {
     let running = try await Running()
     let client = try ControlClient(path: running.path)
-    let long = "POST /v1/invite HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\n"
+    let long =
+      "POST /v1/invite HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\n"
       + String(repeating: "x", count: 1_000_000)
     for text in [
       "\u{0}\u{1}\u{2}\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", long,

@@ -5,7 +5,9 @@ import Testing
   @Test func whatCouldMoveACursorIsEscaped() {
     #expect(PlainText.escape("plain ä 語 🙂") == "plain ä 語 🙂")
     #expect(PlainText.escape("a\u{1B}[31mb\nc\td\u{7F}") == "a\\u{1b}[31mb\\u{a}c\\u{9}d\\u{7f}")
-    #expect(PlainText.escape("\u{202E}abc\u{2066}\u{200B}\u{FEFF}") == "\\u{202e}abc\\u{2066}\\u{200b}\\u{feff}")
+    #expect(
+      PlainText.escape("\u{202E}abc\u{2066}\u{200B}\u{FEFF}")
+        == "\\u{202e}abc\\u{2066}\\u{200b}\\u{feff}")
     #expect(PlainText.escape("back\\slash") == "back\\\\slash")
     #expect(PlainText.escape("\u{9B}31m") == "\\u{9b}31m")
     #expect(PlainText.escape("e\u{301}") == "e\u{301}")

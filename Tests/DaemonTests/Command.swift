@@ -9,14 +9,13 @@ struct Command {
     let errors: String
   }
 
-  /// The folder of the built products: the test bundle lies in it.
+  /// The folder of the built products.
   static let products: URL = {
-    var url = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-    if !FileManager.default.fileExists(atPath: url.appending(path: "hanse").path) {
-      url = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .deletingLastPathComponent().deletingLastPathComponent().appending(path: ".build/release")
+    if let folder = ProcessInfo.processInfo.environment["HANSE_TEST_BINARIES"] {
+      return URL(filePath: folder)
     }
-    return url
+    return URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appending(path: ".build/release")
   }()
 
   /// Runs a program to its end.

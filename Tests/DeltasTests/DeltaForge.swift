@@ -16,7 +16,8 @@ enum DeltaForge {
   }
 
   static func all() throws -> [VectorFile] {
-    let vectors = try layouts() + good() + header() + frame() + symbols() + sparse()
+    let vectors =
+      try layouts() + good() + header() + frame() + symbols() + sparse()
       + announcements() + blockLists()
     return vectors.sorted { $0.name < $1.name }
   }
@@ -78,7 +79,8 @@ enum DeltaForge {
         rank: rank, alpha: alpha,
         modules: modules.map { AdapterModule(path: $0.0, inputs: $0.1, outputs: $0.2) })
       return VectorFile(
-        name, [("expect", expect), ("comment", comment), ("kind", "layout")] + fields
+        name,
+        [("expect", expect), ("comment", comment), ("kind", "layout")] + fields
           + (layout.map { [("id", $0.id.description)] } ?? []), body: layout?.encoded() ?? [])
     }
     let side = AdapterLayout.maximumSide
@@ -118,6 +120,15 @@ enum DeltaForge {
         "delta_smallest", "The worked example: two coordinates, 3 and -7 times 2^30 units.",
         Delta(layout: small, exponents: [30, 30], symbols: [3, -7])),
       try success("delta_plain", "Every symbol; exponents 20, 36 and 0; a filler nibble.", plain),
+      try success(
+        "delta_two_modules", "Of both modules A comes first, then of both B.",
+        Delta(
+          layout: AdapterLayout(
+            rank: 1, alpha: 1,
+            modules: [
+              AdapterModule(path: "q", inputs: 3, outputs: 2),
+              AdapterModule(path: "v", inputs: 1, outputs: 3),
+            ]), exponents: [1, 2, 3, 4], symbols: [1, 2, 3, -1, -2, 4, 5, 6, 7])),
       try success(
         "delta_zero", "Nothing changed. It reads; as a contribution it is refused.",
         Delta(

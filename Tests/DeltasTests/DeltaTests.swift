@@ -100,37 +100,4 @@ import Testing
       #expect(sum.units[index] == start.units[index] + unit)
     }
   }
-
-  /// Bits per parameter and speed on a delta of a real size. The sizes are asserted; the speeds,
-  /// which depend on the machine, are printed.
-  @Test(arguments: [(DeltaTier.int4, 3.7), (.int3, 2.7), (.top64, 0.155), (.top512, 0.83)])
-  func staysWithinItsBitsPerParameter(tier: DeltaTier, limit: Double) throws {
-    let layout = try Samples.largeLayout()
-    let wanted = Samples.change(layout, seed: 11)
-    let clock = ContinuousClock()
-    var delta: Delta?
-    var packed: [UInt8] = []
-    let quantising = try clock.measure {
-      delta = try Delta.quantise(wanted: wanted, layout: layout, tier: tier).delta
-    }
-    let packing = clock.measure { packed = delta!.pack() }
-    let unpacking = try clock.measure {
-      _ = try Delta.unpack(packed, layout: layout, tier: tier)
-    }
-    let norms = clock.measure { _ = delta!.factorNorms() }
-    let hashing = clock.measure { _ = delta!.symbolsHash() }
-    let bits = Double(packed.count * 8) / Double(layout.count)
-    var error = 0.0
-    var total = 0.0
-    for (unit, value) in zip(delta!.units(), wanted) {
-      let left = Double(value) - Double(unit) * 0x1p-40
-      error += left * left
-      total += Double(value) * Double(value)
-    }
-    print(
-      "\(tier.name) of \(layout.count): \(bits) bit/param, error \((error / total).squareRoot()), "
-        + "quantise \(quantising), pack \(packing), unpack \(unpacking), norms \(norms), "
-        + "hash \(hashing)")
-    #expect(bits < limit)
-  }
 }

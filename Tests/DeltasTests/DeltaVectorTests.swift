@@ -6,7 +6,7 @@ import Records
 import Testing
 
 /// Protocol/Vectors/Delta, read as any other implementation would.
-@Suite struct DeltaVectorTests {
+@Suite(.serialized) struct DeltaVectorTests {
   private static let folder = VectorFolder("Delta")
 
   @Test func theForgeMakesExactlyTheseFiles() throws {

@@ -39,10 +39,11 @@ enum Samples {
     return try Delta.quantise(wanted: wanted, layout: layout, tier: tier).delta
   }
 
-  /// The layout of LoRA rank 16 on every linear map of SmolLM2-135M: 4,884,480 numbers.
-  static func largeLayout() throws -> AdapterLayout {
+  /// LoRA of rank 16 on every linear map of so many of the 30 layers of SmolLM2-135M; all of them
+  /// hold 4,884,480 numbers.
+  static func largeLayout(layers: Int) throws -> AdapterLayout {
     var modules: [AdapterModule] = []
-    for layer in 0..<30 {
+    for layer in 0..<layers {
       for (name, inputs, outputs) in [
         ("self_attn.q_proj", 576, 576), ("self_attn.k_proj", 576, 192),
         ("self_attn.v_proj", 576, 192), ("self_attn.o_proj", 576, 576),

@@ -36,7 +36,8 @@ struct VectorFile: Equatable {
 
   /// The file's text.
   var text: String {
-    var text = fields.map { $0.value.isEmpty ? "\($0.key):\n" : "\($0.key): \($0.value)\n" }.joined()
+    var text = fields.map { $0.value.isEmpty ? "\($0.key):\n" : "\($0.key): \($0.value)\n" }
+      .joined()
     if !body.isEmpty {
       text += "\n"
       for start in stride(from: 0, to: body.count, by: 32) {

@@ -153,6 +153,30 @@ import Testing
     #expect(swarm.nodes.map(\.compared) == compared)
   }
 
+  @Test func aLiarAboutHeadsDelaysNobody() {
+    let swarm = Swarm(count: 4, seed: 22)
+    swarm.forbidden = { $0 == 0 || $1 == 0 }
+    swarm.run(5)
+    let author = swarm.nodes[0].lab
+    let liar = swarm.nodes[2].lab
+    let id = swarm.nodes[1].mesh.peerStatus.first { $0.lab == liar }!.connection!
+    var claim = Hanse_V1_Frame()
+    claim.heads.heads = [
+      Head(lab: author, sequence: .max, entry: ContentID(of: [7], kind: .entry)).wire
+    ]
+    var log: [Entry] = []
+    for _ in 0..<5 { log.append(swarm.nodes[0].sign(after: log.last)) }
+    for round in 0..<5 {
+      swarm.tell(1, .frame(id, claim))
+      swarm.nodes[3].logs[author, default: []].append(log[round])
+      swarm.tell(3, .appended(log[round]))
+      swarm.run(3)
+      #expect(swarm.nodes[1].logs[author]?.count == round + 1)
+    }
+    let faults = swarm.nodes[1].mesh.peerStatus.first { $0.lab == liar }!.faults
+    #expect(faults.contains { $0.fault == .brokenPromise })
+  }
+
   @Test func aRestoredLabGetsItsOwnLogBackAndKnowsWhoReported() {
     let swarm = Swarm(count: 4, seed: 21)
     swarm.forbidden = { $0 == 0 || $1 == 0 }

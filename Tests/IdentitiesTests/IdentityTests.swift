@@ -87,7 +87,8 @@ import Testing
   @Test func theStreamIsChaCha20() {
     var stream = DeterministicStream(seed: [UInt8](repeating: 0, count: 32))
     let words = (0..<4).map { _ in stream.next() }
-    let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+    let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+    }
     #expect(Self.hex(bytes) == "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7")
     // The second buffer goes on where the first ended.
     var long = DeterministicStream(seed: [UInt8](repeating: 0, count: 32))

@@ -102,7 +102,8 @@ struct Federation {
     return message
   }
 
-  mutating func contribute(_ lab: LabID, base: Hanse_V1_Merge, attempt: UInt32 = 1) throws -> Entry {
+  mutating func contribute(_ lab: LabID, base: Hanse_V1_Merge, attempt: UInt32 = 1) throws -> Entry
+  {
     try write(lab, .contribution(contribution(base: base, attempt: attempt)))
   }
 

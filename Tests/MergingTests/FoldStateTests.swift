@@ -54,7 +54,9 @@ import Testing
     refuse(.stateVersion(2)) { $0[8] = 2 }
     refuse(.stateReserved) { $0[15] = 1 }
     let theta = 48 + 8 * layout.factors.count
-    refuse(.stateRange(coordinate: 0)) { $0.replaceSubrange(theta..<theta + 8, with: [1, 0, 0, 0, 0, 0, 0, 4]) }
+    refuse(.stateRange(coordinate: 0)) {
+      $0.replaceSubrange(theta..<theta + 8, with: [1, 0, 0, 0, 0, 0, 0, 4])
+    }
     refuse(.stateRange(coordinate: 2 * layout.count - 1)) { $0[$0.count - 1] = 0x80 }
     let other = ContentID(of: [], kind: .layout)
     refuse(.stateLayout(expected: layout.id, found: other)) {

@@ -69,8 +69,10 @@ enum MergeForge {
     /// The vector, with what holds after each round as the fold computes it.
     func completed() throws -> VectorFile {
       let fields =
-        [("expect", expect), ("comment", comment), ("kind", "fold"), ("rank", "1"),
-          ("alpha", "1"), ("module", "m 2 2"), ("seed", "00")] + rules
+        [
+          ("expect", expect), ("comment", comment), ("kind", "fold"), ("rank", "1"),
+          ("alpha", "1"), ("module", "m 2 2"), ("seed", "00"),
+        ] + rules
       let plain = VectorFile(name, fields + lines, body: body)
       guard expect == "success" else { return plain }
       return VectorFile(name, fields + (try MergeScript(plain).annotated()), body: body)
@@ -122,11 +124,13 @@ enum MergeForge {
         .round(1).add("a", of: 1, symbols: plain)
         .round(2).add("a", of: 2, isRecalled: true, symbols: plain)
         .round(3).add("a", of: 3, symbols: plain),
-      Script("fold_recalled", "A recalled contribution counts for nothing, not for a median either.")
-        .round(1).add("a", of: 1, symbols: plain)
-        .add("b", of: 1, isRecalled: true, exponents: [36, 36], symbols: [7, 7, 7, 7])
-        .add("c", of: 1, symbols: [1, 1, 1, 1])
-        .add("d", of: 1, isRecalled: true, exponents: [0, 0], symbols: [1, 1, 1, 1]),
+      Script(
+        "fold_recalled", "A recalled contribution counts for nothing, not for a median either."
+      )
+      .round(1).add("a", of: 1, symbols: plain)
+      .add("b", of: 1, isRecalled: true, exponents: [36, 36], symbols: [7, 7, 7, 7])
+      .add("c", of: 1, symbols: [1, 1, 1, 1])
+      .add("d", of: 1, isRecalled: true, exponents: [0, 0], symbols: [1, 1, 1, 1]),
     ]
   }
 

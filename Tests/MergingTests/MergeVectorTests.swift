@@ -5,7 +5,7 @@ import Merging
 import Testing
 
 /// Protocol/Vectors/Merge, read as any other implementation would.
-@Suite struct MergeVectorTests {
+@Suite(.serialized) struct MergeVectorTests {
   private static let folder = VectorFolder("Merge")
 
   @Test func theForgeMakesExactlyTheseFiles() throws {

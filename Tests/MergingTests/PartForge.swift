@@ -19,8 +19,10 @@ extension MergeForge {
       let state = FoldState.start(layout: layout, seed: VectorFile.bytes(hex: seed)!)
       return VectorFile(
         name,
-        [("expect", "success"), ("comment", comment), ("kind", "start"), ("rank", "\(rank)"),
-          ("alpha", "1")] + modules.map { ("module", "\($0.0) \($0.1) \($0.2)") } + [
+        [
+          ("expect", "success"), ("comment", comment), ("kind", "start"), ("rank", "\(rank)"),
+          ("alpha", "1"),
+        ] + modules.map { ("module", "\($0.0) \($0.1) \($0.2)") } + [
           ("seed", seed), ("theta", MergeScript.list(state.theta)),
           ("root", state.root.description),
         ])
@@ -48,8 +50,10 @@ extension MergeForge {
     return values.map { name, value in
       VectorFile(
         "root_" + name,
-        [("expect", "success"), ("kind", "square-root"), ("value", "\(value)"),
-          ("square-root", "\(integerSquareRoot(value))")])
+        [
+          ("expect", "success"), ("kind", "square-root"), ("value", "\(value)"),
+          ("square-root", "\(integerSquareRoot(value))"),
+        ])
     }
   }
 
@@ -65,9 +69,11 @@ extension MergeForge {
     return cases.map { name, comment, tokens in
       VectorFile(
         "shares_" + name,
-        [("expect", "success"), ("comment", comment), ("kind", "shares"),
+        [
+          ("expect", "success"), ("comment", comment), ("kind", "shares"),
           ("tokens", MergeScript.list(tokens)),
-          ("shares", MergeScript.list(Weights.shares(tokens: tokens)))])
+          ("shares", MergeScript.list(Weights.shares(tokens: tokens))),
+        ])
     }
   }
 
@@ -85,9 +91,11 @@ extension MergeForge {
       edit(&body)
       return VectorFile(
         "snapshot_" + name,
-        [("expect", expect), ("comment", comment), ("kind", "snapshot"),
+        [
+          ("expect", expect), ("comment", comment), ("kind", "snapshot"),
           ("rank", "\(layout.rank)"), ("alpha", "\(layout.alpha)"), ("module", "m 2 2"),
-          ("root", root.description)], body: body)
+          ("root", root.description),
+        ], body: body)
     }
     return [
       vector("good", "success", "Numbers at both ends of their range."),

@@ -108,7 +108,9 @@ struct Referee {
     for (index, factor) in layout.factors.enumerated() {
       let norms = units.map { units in
         Self.root(
-          units[factor.range].reduce(UInt128(0)) { $0 + UInt128($1.magnitude) * UInt128($1.magnitude) })
+          units[factor.range].reduce(UInt128(0)) {
+            $0 + UInt128($1.magnitude) * UInt128($1.magnitude)
+          })
       }
       let median = Self.lowerMedian(norms)
       let limit = norms.count >= 3 ? median : (medians[index] == 0 ? nil : medians[index])

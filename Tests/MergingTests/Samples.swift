@@ -34,7 +34,8 @@ extension [Sample] {
   func folded(
     onto state: FoldState, round: UInt32, rules: FoldRules
   ) throws -> FoldState {
-    try fold(state, group: group(round), deltas: { id in first { $0.id == id }!.delta }, rules: rules)
+    try fold(
+      state, group: group(round), deltas: { id in first { $0.id == id }!.delta }, rules: rules)
   }
 }
 

@@ -83,7 +83,8 @@ import Testing
   @Test func noBytesTrapTheReader() {
     var generator = SeededGenerator(seed: 11)
     let signature = [UInt8](repeating: 0, count: 64)
-    var seed = (try? Self.message(.presence(Hanse_V1_Presence())).serializedBytes() as [UInt8]) ?? []
+    var seed =
+      (try? Self.message(.presence(Hanse_V1_Presence())).serializedBytes() as [UInt8]) ?? []
     for _ in 0..<20_000 {
       var bytes = seed
       for _ in 0..<Int.random(in: 1...6, using: &generator) {

@@ -70,7 +70,9 @@ import Testing
     chmod(home.layout.key, 0o644)
     let things = try made.check().map(\.thing)
     #expect(
-      things == [.key, .snapshot(root: made.root), .value(name: "position"), .value(name: "feedback")])
+      things == [
+        .key, .snapshot(root: made.root), .value(name: "position"), .value(name: "feedback"),
+      ])
   }
 
   @Test func aRepairedLogIsCutBeforeItsFirstBadEntry() throws {

@@ -40,6 +40,9 @@ struct Writer {
     return StoredEntry(entry)
   }
 
+  /// Goes on after an entry that an earlier run wrote.
+  mutating func resume(at entry: Entry) { last = entry }
+
   /// An entry at the next place that the log does not go on from.
   func other(name: String) throws -> StoredEntry { StoredEntry(try sign(name: name)) }
 

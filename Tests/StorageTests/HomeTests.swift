@@ -71,6 +71,14 @@ import Testing
     #expect(throws: StorageError.notAHome(path: home.layout.path)) { try home.open(readOnly: true) }
   }
 
+  @Test func aHomeWhoseDaemonHasNotRunYetIsReadAsEmptyAndLeftAlone() throws {
+    let home = TemporaryHome()
+    try KeyFile.create(SigningKey.generate(), in: home.layout)
+    try DurableFile.write([1], to: home.layout.charter)
+    #expect(try home.open(readOnly: true).allEntries().isEmpty)
+    #expect(!DurableFile.exists(home.layout.database))
+  }
+
   @Test func aFileThatIsNoDatabaseIsNamed() throws {
     let home = TemporaryHome()
     try DurableFile.write(Array(repeating: 65, count: 8192), to: home.layout.database)

@@ -194,23 +194,40 @@ import Testing
         /// Bytes.
         public static let entryBytesMax = 16_384
         public static let tokensMax: UInt64 = 1 << 40
+        public static let queueMax = 4 * Records.labsMax
+        public var handshake = 15.0
+        public static func rounds(labs: Int) -> Int { 4 * labs + 64 }
+        private static let hidden = 7
       }
       """
     let page = """
-      | name | value | unit | reason |
-      |---|--:|---|---|
-      | `entryBytesMax` | 16,384 | bytes | 100 labs |
-      | tokensMax | 2^40 | tokens | beyond any round |
+      `Limits` (`Sources/Records/Limits.swift`):
+
+      | name | value | reason |
+      |---|--:|---|
+      | `entryBytesMax` | 16,384 | 100 labs |
+      | tokensMax | 2^40 | beyond any round |
+      | `queueMax` | 1024 | four rosters |
+      | `handshake` | 15 | seconds |
+      | `rounds` | 4 * labs + 64 | for `labs` |
       """
-    #expect(LimitsTable.findings(swift: swift, markdown: page) == [])
-    let wrong = page.replacing("16,384", with: "16,385")
-    #expect(LimitsTable.findings(swift: swift, markdown: wrong).count == 1)
-    let extra = page + "\n| thirdMax | 3 | things | none |"
-    #expect(LimitsTable.findings(swift: swift, markdown: extra).count == 1)
-    let short = swift.replacing("public static let entry", with: "static let entry")
-    #expect(LimitsTable.findings(swift: short, markdown: page).count == 1)
-    let missing = page.split(separator: "\n").dropLast().joined(separator: "\n")
-    #expect(LimitsTable.findings(swift: swift, markdown: missing).count == 1)
+    func found(_ swift: String, _ page: String) -> Int {
+      let tables = LimitsTable.tables(in: page)
+      #expect(Array(tables.keys) == ["Sources/Records/Limits.swift"])
+      return tables.values.reduce(0) { count, rows in
+        count
+          + LimitsTable.findings(
+            rows: rows, of: "Limits.swift", swift: swift, shared: [("labsMax", "256")]
+          ).count
+      }
+    }
+    #expect(found(swift, page) == 0)
+    #expect(found(swift, page.replacing("16,384", with: "16,385")) == 1)
+    #expect(found(swift, page.replacing("| 15 |", with: "| 15.5 |")) == 1)
+    #expect(found(swift, page.replacing("labs + 64", with: "labs + 65")) == 1)
+    #expect(found(swift, page + "\n| thirdMax | 3 | none |") == 1)
+    #expect(found(swift.replacing("private", with: "public"), page) == 1)
+    #expect(found(swift, page.replacing("| tokensMax | 2^40 |", with: "| other |")) == 1)
   }
 
   @Test func findsKeysThatTheExampleLacks() {

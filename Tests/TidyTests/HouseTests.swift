@@ -75,11 +75,16 @@ import Testing
   }
 
   @Test func limitsAreTheSameInCodeAndSpecification() throws {
-    let swift = try House.here.file("Sources/Records/Limits.swift").text
-    #expect(LimitsTable.constants(in: swift).count > 10)
-    expectNone(
-      LimitsTable.findings(
-        swift: swift, markdown: try House.here.file("Protocol/Limits.md").text))
+    let tables = LimitsTable.tables(in: try House.here.file("Protocol/Limits.md").text)
+    let records = try House.here.file("Sources/Records/Limits.swift").text
+    let shared = LimitsTable.constants(in: records)
+    #expect(shared.count > 10)
+    let files = Self.sources.map(\.path).filter { $0.hasSuffix("Limits.swift") }
+    #expect(Set(files).isSubset(of: tables.keys), "a file of limits has no table")
+    for (path, rows) in tables.sorted(by: { $0.key < $1.key }) {
+      let swift = try House.here.file(path).text
+      expectNone(LimitsTable.findings(rows: rows, of: path, swift: swift, shared: shared))
+    }
   }
 
   @Test func exampleSettingsHaveEveryKey() throws {

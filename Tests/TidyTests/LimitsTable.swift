@@ -1,55 +1,77 @@
 import Foundation
 
-/// The table of bounds in the specification against the constants in the code.
+/// The tables of bounds in the specification against the constants in the code.
+///
+/// A line that names a file of `Sources` begins a table; its rows are `| name | value | … |`.
 enum LimitsTable {
-  /// `public static let frameBytesMax: Int = 1 << 20` → `frameBytesMax: 1 << 20`.
-  static func constants(in swift: String) -> [(name: String, expression: String)] {
-    let pattern = /public static let (\w+)\s*(?::\s*[\w.]+)?\s*=\s*(.+)/
+  typealias Row = (name: String, expression: String)
+
+  /// `public static let frameBytesMax: Int = 1 << 20` → `frameBytesMax: 1 << 20`; variables with a
+  /// value and functions on one line count too.
+  static func constants(in swift: String) -> [Row] {
+    let value = /(?:let|var) (\w+)\s*(?::\s*[\w.]+)?\s*=\s*(.+)/
+    let function = /static func (\w+)\(.*\{(.+)\}\s*$/
     return Code(swift).lines.compactMap { line in
-      line.firstMatch(of: pattern).map { (String($0.1), $0.2.trimming(while: \.isWhitespace)) }
+      guard line.mentions("public ") else { return nil }
+      let match = line.firstMatch(of: value) ?? line.firstMatch(of: function)
+      return match.map { (String($0.1), $0.2.trimming(while: \.isWhitespace)) }
     }
   }
 
-  /// `| frameBytesMax | 2^20 | bytes | … |` → `frameBytesMax: 2^20`. Headings have no digit.
-  static func rows(in markdown: String) -> [(name: String, expression: String)] {
-    markdown.split(separator: "\n").compactMap { line in
-      guard line.hasPrefix("|") else { return nil }
-      let cells = line.split(separator: "|", omittingEmptySubsequences: false).dropFirst()
-        .map { $0.trimming { $0.isWhitespace || $0 == "`" } }
-      guard cells.count >= 4, cells[0].wholeMatch(of: /[a-z]\w*/) != nil,
-        cells[1].contains(where: \.isNumber)
-      else { return nil }
-      return (cells[0], cells[1])
-    }
-  }
-
-  static func findings(swift: String, markdown: String) -> [Finding] {
-    let constants = constants(in: swift)
-    let rows = rows(in: markdown)
-    let code = Dictionary(constants.map { ($0.name, $0.expression) }) { first, _ in first }
-    let page = Dictionary(rows.map { ($0.name, $0.expression) }) { first, _ in first }
-    var findings: [Finding] = []
-    func find(_ file: String, _ message: String) {
-      findings.append(Finding(file: file, line: nil, message: message))
-    }
-    for (name, expression) in constants {
-      guard let row = page[name] else {
-        find("Protocol/Limits.md", "no row for \(name)")
+  /// The tables, by the file that they speak of. Rows whose value has no digit are headings.
+  static func tables(in markdown: String) -> [String: [Row]] {
+    var file = ""
+    var tables: [String: [Row]] = [:]
+    for line in markdown.split(separator: "\n") {
+      guard line.hasPrefix("|") else {
+        if let match = line.firstMatch(of: /Sources\/[\w\/+-]+\.swift/) { file = String(match.0) }
         continue
       }
-      let ours = Arithmetic.value(of: expression, names: code)
-      let theirs = Arithmetic.value(of: row, names: page)
-      if ours == nil { find("Sources/Records/Limits.swift", "\(name): cannot read \(expression)") }
-      if theirs == nil { find("Protocol/Limits.md", "\(name): cannot read \(row)") }
-      if let ours, let theirs, ours != theirs {
-        find("Protocol/Limits.md", "\(name) is \(theirs) here and \(ours) in the code")
+      let cells = line.split(separator: "|", omittingEmptySubsequences: false).dropFirst()
+        .map { $0.trimming { $0.isWhitespace || $0 == "`" } }
+      guard cells.count >= 3, cells[0].wholeMatch(of: /[a-z]\w*/) != nil,
+        cells[1].contains(where: { $0.isNumber || $0 == "." })
+      else { continue }
+      tables[file, default: []].append((cells[0], cells[1]))
+    }
+    return tables
+  }
+
+  /// Findings for one table and the file that it speaks of.
+  ///
+  /// - Parameter shared: constants of other files that expressions may name.
+  static func findings(
+    rows: [Row], of path: String, swift: String, shared: [Row] = []
+  ) -> [Finding] {
+    let constants = constants(in: swift)
+    let code = names(shared + constants)
+    let page = names(shared + rows)
+    let listed = Set(rows.map(\.name))
+    let declared = Set(constants.map(\.name))
+    var findings: [Finding] = []
+    func find(_ message: String) {
+      findings.append(Finding(file: "Protocol/Limits.md", line: nil, message: message))
+    }
+    for (name, ours) in constants {
+      guard listed.contains(name), let theirs = page[name] else {
+        find("no row for \(name) of \(path)")
+        continue
+      }
+      if squeezed(ours) == squeezed(theirs) { continue }
+      let value = Arithmetic.value(of: ours, names: code)
+      if value == nil || value != Arithmetic.value(of: theirs, names: page) {
+        find("\(name) is \(theirs) here and \(ours) in \(path)")
       }
     }
-    for (name, _) in rows where code[name] == nil {
-      find("Sources/Records/Limits.swift", "no constant for \(name)")
-    }
+    for (name, _) in rows where !declared.contains(name) { find("\(path) has no \(name)") }
     return findings
   }
+
+  private static func names(_ rows: [Row]) -> [String: String] {
+    Dictionary(rows.map { ($0.name, $0.expression) }) { _, last in last }
+  }
+
+  private static func squeezed(_ text: String) -> String { text.filter { !$0.isWhitespace } }
 }
 
 /// Evaluates the small expressions that limits are written in.

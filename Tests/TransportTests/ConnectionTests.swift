@@ -132,7 +132,9 @@ import Transport
     listener.release()
     #expect(await eventually(20) { listener.frames.count == Int(blocks) + 1 })
     let place = listener.frames.firstIndex { $0.ping.nonce == 5 }
-    #expect(place.map { $0 < Int(blocks) - 8 } == true, "the ping came in place \(String(describing: place))")
+    #expect(
+      place.map { $0 < Int(blocks) - 8 } == true,
+      "the ping came in place \(String(describing: place))")
     let indexes = listener.frames.filter { $0.ping.nonce != 5 }.map(\.block.index)
     #expect(indexes == Array(0..<blocks))
     await dialler.board.shutdown()
@@ -160,7 +162,8 @@ import Transport
     let (dialler, listener, _) = try await connectedPair()
     listener.hoards.withLock { $0 = true }
     for index in 0..<200 {
-      dialler.board.send(block(UInt32(index), bytes: 256 * 1024), on: dialler.connection!, bulk: true)
+      dialler.board.send(
+        block(UInt32(index), bytes: 256 * 1024), on: dialler.connection!, bulk: true)
     }
     #expect(await eventually { dialler.disconnection == .notReading })
     await dialler.board.shutdown()
@@ -229,8 +232,10 @@ import Transport
     let address = house.address
     // Members by TLS and strangers without, some of them still in the kernel's queue.
     let members = try (0..<20).map { try House(UInt8($0 + 1), roster: roster, listens: false) }
-    for index in 0..<200 { members[index % 20].board.connect(
-      to: house.lab, address: address, key: house.key.publicKey) }
+    for index in 0..<200 {
+      members[index % 20].board.connect(
+        to: house.lab, address: address, key: house.key.publicKey)
+    }
     try await Task.sleep(for: .milliseconds(20 * round))
     let start = ContinuousClock.now
     await house.board.shutdown()
@@ -249,7 +254,8 @@ import Transport
     }
     for text in [
       "", ":", "host", "host:", ":80", "host:65536", "host:+1", "host: 1", "::1:80", "[host]:80x",
-      "[]:1", "ho st:1", "host\n:1", "[::1]", "host:0x50", "ü:1", String(repeating: "a", count: 300),
+      "[]:1", "ho st:1", "host\n:1", "[::1]", "host:0x50", "ü:1",
+      String(repeating: "a", count: 300),
     ] {
       #expect(throws: TransportError.badAddress(text)) { try Endpoint(text) }
     }

@@ -144,7 +144,8 @@ struct HeldObject: Sendable {
     var list = Data((0..<8).map { UInt8(truncatingIfNeeded: size >> (8 * $0)) })
     let plan = BlockPlan(size: UInt64(size))
     for index in plan.missing {
-      let bytes = Data(repeating: fill ^ UInt8(truncatingIfNeeded: index), count: plan.bytes(of: index))
+      let bytes = Data(
+        repeating: fill ^ UInt8(truncatingIfNeeded: index), count: plan.bytes(of: index))
       list += ContentID(of: Array(bytes), kind: .block).bytes
       blocks[index] = bytes
     }

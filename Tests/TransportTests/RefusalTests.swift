@@ -153,7 +153,8 @@ import Transport
     try #require(await eventually { house.connection != nil })
     intruder.send(bytes)
     #expect(await eventually { intruder.isClosed })
-    #expect(house.disconnection.map(isExpected) == true, "\(String(describing: house.disconnection))")
+    #expect(
+      house.disconnection.map(isExpected) == true, "\(String(describing: house.disconnection))")
     await house.board.shutdown()
   }
 

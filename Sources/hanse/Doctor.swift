@@ -1,0 +1,157 @@
+import ArgumentParser
+import Checkpoints
+import Control
+import Glibc
+import Node
+import Storage
+
+/// `hanse doctor`: looks for what keeps a node from working.
+struct Doctor: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "doctor",
+    abstract: "Look for what keeps this node from working, and say the way out.",
+    discussion: """
+      Looks at the key, the settings, the files that they name, the disk, the daemon and its \
+      connections. Changes nothing.
+
+      EXAMPLE
+        $ hanse doctor
+
+      EXIT CODES
+        0 nothing found, 1 failed, 2 wrong use, 3 no home, 4 something was found
+      """)
+
+  @OptionGroup var home: HomeOptions
+  @OptionGroup var page: PageOptions
+
+  func run() async throws {
+    let layout = home.layout
+    guard layout.isHome else { throw StorageError.notAHome(path: layout.path) }
+    var examination = Examination()
+    examination.look("key") {
+      _ = try KeyFile.read(in: layout)
+      return "readable by its owner only"
+    }
+    look(at: layout, &examination)
+    await ask(layout, &examination)
+    let report = DoctorPage(findings: examination.findings)
+    try Speech.say(report, json: page.json) { $0.lines($1) }
+    if report.findings.contains(where: { !$0.ok }) {
+      throw SilentEnd(code: ControlError.Kind.refused.exitCode)
+    }
+  }
+
+  /// The settings, and the files that they name.
+  private func look(at layout: HomeLayout, _ examination: inout Examination) {
+    var settings: Configuration?
+    examination.look("settings") {
+      settings = try Configuration.read(layout.configuration)
+      return layout.configuration
+    }
+    guard let settings else { return }
+    examination.look("model") {
+      let checkpoint = try Checkpoint.open(settings.model)
+      return "\(checkpoint.architecture), \(settings.model)"
+    }
+    examination.look("data") {
+      for path in settings.data + (settings.heldOut ?? []) where access(path, R_OK) != 0 {
+        throw ControlError(
+          .notFound, "\(path): \(String(cString: strerror(errno)))",
+          hint: "change `data` in \(layout.configuration)")
+      }
+      return "\(settings.data.count + (settings.heldOut?.count ?? 0)) files can be read"
+    }
+  }
+
+  /// The disk, the daemon, and what it says of the others.
+  private func ask(_ layout: HomeLayout, _ examination: inout Examination) async {
+    var client: ControlClient?
+    await examination.ask("daemon") {
+      let candidate = try ControlClient(path: layout.controlSocket)
+      guard try await candidate.isReachable() else {
+        throw ControlError(
+          .notRunning, "nobody answers at \(layout.controlSocket)",
+          hint: "start it with `hansed --home \(layout.path)`")
+      }
+      client = candidate
+      return "answers"
+    }
+    await examination.ask("disk") {
+      let store = try Store(home: layout, readOnly: true)
+      let (used, free) = (try store.diskBytes(), try store.freeBytes())
+      // A few rounds of payloads, states and feedback of a middling adapter.
+      guard free > 1 << 30 else {
+        throw ControlError(.failed, "\(Figures.bytes(free)) free", hint: "free some space")
+      }
+      return "\(Figures.bytes(used)) used, \(Figures.bytes(free)) free"
+    }
+    guard let client else { return }
+    await examination.ask("status") {
+      let status = try await client.status()
+      guard status.attention.isEmpty else {
+        throw ControlError(.failed, status.attention.joined(separator: "; "))
+      }
+      return status.activity.rawValue + (status.detail.isEmpty ? "" : ", " + status.detail)
+    }
+    for peer in (try? await client.peers().peers) ?? [] {
+      await examination.ask("lab " + peer.lab.name) {
+        guard peer.link != .none else {
+          throw ControlError(
+            .failed, peer.trouble.isEmpty ? "not connected" : peer.trouble,
+            hint: "one of the two must reach the other: check its address and the firewall")
+        }
+        return "\(peer.link.rawValue), \(peer.address ?? "")"
+      }
+    }
+  }
+}
+
+/// Collects what was found.
+private struct Examination {
+  var findings: [DoctorPage.Finding] = []
+
+  mutating func look(_ subject: String, _ body: () throws -> String) {
+    record(subject, Result { try body() })
+  }
+
+  mutating func ask(_ subject: String, _ body: () async throws -> String) async {
+    do {
+      record(subject, .success(try await body()))
+    } catch {
+      record(subject, .failure(error))
+    }
+  }
+
+  private mutating func record(_ subject: String, _ result: Result<String, any Error>) {
+    switch result {
+    case .success(let text): findings.append(.init(subject: subject, ok: true, text: text))
+    case .failure(let error):
+      let failure = ControlError(error)
+      findings.append(
+        .init(subject: subject, ok: false, text: failure.message, hint: failure.hint))
+    }
+  }
+}
+
+/// What `hanse doctor --json` prints.
+struct DoctorPage: Page {
+  /// One thing that was looked at.
+  struct Finding: Codable, Sendable, Equatable {
+    var subject: String
+    var ok: Bool
+    var text: String
+    var hint: String?
+  }
+
+  var findings: [Finding]
+
+  func lines(_ style: PageStyle) -> [String] {
+    findings.flatMap { finding in
+      [
+        (finding.ok ? "ok    " : "WRONG ")
+          + "\(PlainText.escape(finding.subject, limit: 40)): "
+          + PlainText.escape(finding.text, limit: 400)
+      ] + (finding.hint.map { ["      hint: " + PlainText.escape($0, limit: 400)] } ?? [])
+    }
+  }
+}
