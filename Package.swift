@@ -20,6 +20,7 @@ let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -119,12 +120,12 @@ let package = Package(
       name: "Transport",
       dependencies: [
         "Determinism", "Gossip", "Identities", "Records", asn1, certificates, crypto, logging,
-        nio, nioPosix, nioSSL, protobuf,
+        nio, nioPosix, nioSSL, nioTLS, protobuf,
       ],
       swiftSettings: strict),
     .target(
       name: "Storage",
-      dependencies: ["Identities", "Records", grdb],
+      dependencies: ["Identities", "Records", grdb, protobuf],
       swiftSettings: strict),
     // floor 6
     .target(
@@ -150,7 +151,8 @@ let package = Package(
       dependencies: [
         "Adapters", "Checkpoints", "Control", "Datasets", "Deltas", "Determinism", "Gossip",
         "Identities", "Ledger", "Merging", "Records", "Storage", "Tokenizers", "Trainers",
-        "Training", "Transformers", "Transport", logging, serviceLifecycle, toml, unixSignals,
+        "Training", "Transformers", "Transport", logging, protobuf, serviceLifecycle, toml,
+        unixSignals,
       ],
       swiftSettings: strict),
     // floor 9

@@ -6,7 +6,8 @@ public enum AdapterError: Error, Equatable, CustomStringConvertible {
   case alpha(Int)
   /// There are no modules, or more than ``AdapterLayout/maximumModules``.
   case moduleCount(Int)
-  /// A module's path is empty, too long, or has other characters than letters, digits, `.`, `_`, `-`.
+  /// A module's path is empty, too long, or has other characters than letters, digits, `.`, `_`,
+  /// `-`.
   case path(module: Int)
   /// Two modules have the same path.
   case duplicatePath(String)

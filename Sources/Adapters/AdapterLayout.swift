@@ -17,7 +17,8 @@ public struct AdapterModule: Sendable, Hashable {
   }
 }
 
-/// Where an adapter's numbers sit: which modules have factors, and at which offset of one flat list.
+/// Where an adapter's numbers sit: which modules have factors, and at which offset of one flat
+/// list.
 ///
 /// Per module in order: A `[rank, inputs]`, then B `[outputs, rank]`, both row by row. Two layouts
 /// are equal when their ids are. See Protocol/Delta.md, "Layout".

@@ -4,9 +4,9 @@ import Identities
 /// What one lab's round changed in the adapter: a small integer per coordinate, and per block of
 /// coordinates the power of two it is multiplied by.
 ///
-/// A coordinate's change is `symbol × 2^exponent` units of 2⁻⁴⁰: an exact integer, so that everybody
-/// folds the same numbers. A value of this type has passed every check of Protocol/Delta.md; its
-/// coordinates are at most 2³⁹ units.
+/// A coordinate's change is `symbol × 2^exponent` units of 2⁻⁴⁰: an exact integer, so that
+/// everybody folds the same numbers. A value of this type has passed every check of
+/// Protocol/Delta.md; its coordinates are at most 2³⁹ units.
 public struct Delta: Sendable, Equatable {
   /// Largest magnitude of a coordinate in units: half of one.
   public static let maximumUnits: Int64 = 1 << 39

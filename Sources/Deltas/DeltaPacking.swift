@@ -69,9 +69,11 @@ extension Delta {
     tier.entriesPerBlock == nil ? packNibbles() : packSparse()
   }
 
-  /// The delta that `bytes` hold, if they pass every check of Protocol/Delta.md, "Duties of readers".
+  /// The delta that `bytes` hold, if they pass every check of Protocol/Delta.md, "Duties of
+  /// readers".
   ///
-  /// Takes no more memory than the layout calls for, whatever the bytes claim. Throws ``DeltaError``.
+  /// Takes no more memory than the layout calls for, whatever the bytes claim. Throws
+  /// ``DeltaError``.
   public static func unpack(
     _ bytes: [UInt8], layout: AdapterLayout, tier: DeltaTier = .int4
   ) throws -> Delta {

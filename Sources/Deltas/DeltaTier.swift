@@ -2,8 +2,8 @@ import Adapters
 
 /// How finely a delta is cut. The charter chooses one for the whole federation.
 ///
-/// The dense tiers say something of every coordinate; the sparse ones name the largest of each 4096.
-/// See Protocol/Delta.md, "Tiers".
+/// The dense tiers say something of every coordinate; the sparse ones name the largest of each
+/// 4096. See Protocol/Delta.md, "Tiers".
 public enum DeltaTier: UInt8, Sendable, CaseIterable {
   /// Every coordinate in four bits, one power of two for 128: symbols −7…7. The default.
   case int4 = 1

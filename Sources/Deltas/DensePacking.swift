@@ -1,8 +1,8 @@
 import Adapters
 
-// Dense tiers: exponents, a byte each, then symbols, a nibble each, the first one low; of both, first
-// those of all A and then those of all B. Training moves the two differently, and each compresses
-// better without the other: by a tenth of a bit on a real change.
+// Dense tiers: exponents, a byte each, then symbols, a nibble each, the first one low; of both,
+// first those of all A and then those of all B. Training moves the two differently, and each
+// compresses better without the other: by a tenth of a bit on a real change.
 extension Delta {
   func packNibbles() -> [UInt8] {
     let size = tier.maximumStreamLength(of: layout)

@@ -3,8 +3,8 @@ import Adapters
 /// Tiers int4 and int3: per block one of the two powers of two around max/7 or max/3, and every
 /// coordinate rounded to it, half to even.
 ///
-/// The coarser power is taken while its squared error is below ``coarseness`` times the finer one's:
-/// on a real change that lengthens the error by a hundredth and saves a tenth of a bit.
+/// The coarser power is taken while its squared error is below ``coarseness`` times the finer
+/// one's: on a real change that lengthens the error by a hundredth and saves a tenth of a bit.
 ///
 /// Float decides here, and may: the choice is the author's own, and what it chose is integers.
 struct DenseQuantiser {

@@ -98,7 +98,8 @@ private struct SparseReading {
         let level = Int8(value & 2 == 0 ? levels.low : levels.high)
         symbols[coordinate] = value & 1 == 0 ? level : -level
       }
-      // A level that nothing uses is written in one way only, so that a delta packs in one way only.
+      // A level that nothing uses is written in one way only, so that a delta packs in one way
+      // only.
       let used = SparseLevels(holding: own.lazy.map { [symbols] in abs(Int(symbols[$0])) })
       guard used?.byte ?? 0 == levels.byte else { throw DeltaError.levels(block: block) }
       place += counts[block]

@@ -4,9 +4,9 @@ import Records
 
 /// What the shell tells a ``Mesh``: what came over connections, what storage did, what time it is.
 ///
-/// At the start: `members`, then `head` for each log held, `forked` for each fork held (from nobody,
-/// first), `round`, `held` for the objects worth announcing, `want` for those that are missing, and
-/// from then on `tick`.
+/// At the start: `members`, then `head` for each log held, `forked` for each fork held (from
+/// nobody, first), `round`, `held` for the objects worth announcing, `want` for those that are
+/// missing, and from then on `tick`.
 public enum GossipEvent: Sendable {
   /// Time has passed. To be told at least once a second.
   case tick

@@ -5,7 +5,8 @@ import CSodium
 /// Two things of different kinds never share an id even when their bytes are equal, since the kind
 /// goes into the hash as its personalisation. See Protocol/Identity.md, "Content ids".
 public struct ContentID: Hashable, Comparable, Sendable {
-  /// What the hashed bytes are. The raw value, padded with zeros to 16 bytes, personalises the hash.
+  /// What the hashed bytes are. The raw value, padded with zeros to 16 bytes, personalises the
+  /// hash.
   public enum Kind: String, Sendable, CaseIterable {
     case block = "hanse-block"
     case card = "hanse-card"

@@ -19,7 +19,8 @@ public struct Logbook: Sendable {
     case gap(after: UInt64)
     /// It names a roster version that is not known here yet.
     case unknownRoster(UInt32)
-    /// Another entry stands at its sequence: proof that its lab lied. The log is excluded from here.
+    /// Another entry stands at its sequence: proof that its lab lied. The log is excluded from
+    /// here.
     case equivocation(UInt64)
   }
 

@@ -133,7 +133,8 @@ extension Logbook {
     proposals(after: roster, within: nil).first { $0.approvers.count >= $0.needed }
   }
 
-  /// A proposal with the approvals it has, whatever became of it; nil when there is none of this id.
+  /// A proposal with the approvals it has, whatever became of it; nil when there is none of this
+  /// id.
   public func proposal(_ id: ContentID) -> OpenProposal? {
     guard case .proposal(let message)? = entryByID[id]?.message.payload,
       let before = roster(version: message.makesVersion - 1)

@@ -3,10 +3,11 @@ import Deltas
 import Identities
 import Ledger
 
-/// The state after the contributions that land in one round: the protocol's merge, a step at a time.
+/// The state after the contributions that land in one round: the protocol's merge, a step at a
+/// time.
 ///
-/// Integers only, and the group is a set: any order, any duplicates, any machine give the same bytes.
-/// A round in which nothing weighs makes no step. See Protocol/Merge.md, "Round".
+/// Integers only, and the group is a set: any order, any duplicates, any machine give the same
+/// bytes. A round in which nothing weighs makes no step. See Protocol/Merge.md, "Round".
 ///
 /// - Parameters:
 ///   - state: the state after the landing rounds before.

@@ -3,8 +3,8 @@ import Identities
 
 /// Everything that the fold carries from round to round.
 ///
-/// The model is ``adapter``; the rest decides how the next round moves it. Two members with the same
-/// logs have the same ``root``. See Protocol/Merge.md, "State".
+/// The model is ``adapter``; the rest decides how the next round moves it. Two members with the
+/// same logs have the same ``root``. See Protocol/Merge.md, "State".
 public struct FoldState: Sendable, Equatable {
   static let magic = Array("HANSESTA".utf8)
   static let version: UInt8 = 1

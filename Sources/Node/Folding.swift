@@ -7,10 +7,11 @@ import Merging
 import Records
 import Storage
 
-/// Folds merges into adapters, remembering the states on the way so that a new round costs one step.
+/// Folds merges into adapters, remembering the states on the way so that a new round costs one
+/// step.
 ///
-/// A state is remembered under the chain of groups that led to it, in memory and as snapshots in the
-/// store; both only save time, the logs decide.
+/// A state is remembered under the chain of groups that led to it, in memory and as snapshots in
+/// the store; both only save time, the logs decide.
 package actor Folding {
   private nonisolated let executor = QueueExecutor("hanse.folding")
   package nonisolated var unownedExecutor: UnownedSerialExecutor {

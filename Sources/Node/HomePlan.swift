@@ -77,7 +77,8 @@ enum BaseFiles {
     }
   }
 
-  /// Throws ``NodeError/otherFile(name:path:reason:)`` for the first file that is not the charter's.
+  /// Throws ``NodeError/otherFile(name:path:reason:)`` for the first file that is not the
+  /// charter's.
   static func check(
     _ checkpoint: Checkpoint, against charter: Charter, progress: (String) -> Void
   ) throws {

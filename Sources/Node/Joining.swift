@@ -24,8 +24,8 @@ public enum Joining {
 
   /// Makes the lab's key and home, and asks a member that the ticket names.
   ///
-  /// The charter comes back with the answer; the base model here must be the charter's. Asking again
-  /// with the same home keeps its key.
+  /// The charter comes back with the answer; the base model here must be the charter's. Asking
+  /// again with the same home keeps its key.
   ///
   /// - Throws: ``NodeError``. When nobody took the request, nothing is left behind.
   public static func join(

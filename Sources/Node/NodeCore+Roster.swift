@@ -284,7 +284,8 @@ extension NodeCore {
     let message =
       logbook.roster.version >= made
       ? "enacted: roster version \(made)"
-      : "\(after.approvers.count) of \(after.needed) approvals; the others see it under hanse pending"
+      : "\(after.approvers.count) of \(after.needed) approvals; "
+        + "the others see it under hanse pending"
     return ApprovePage(proposal: row, message: message)
   }
 }

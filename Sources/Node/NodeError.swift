@@ -30,9 +30,11 @@ public enum NodeError: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .homeExists(let path):
-      "\(path) is a node's home already\nhint: choose another --home, or remove it if the lab is to start anew"
+      "\(path) is a node's home already\n"
+        + "hint: choose another --home, or remove it if the lab is to start anew"
     case .noHome(let path):
-      "\(path) is no node's home\nhint: found a federation with hanse init, or enter one with hanse join TICKET"
+      "\(path) is no node's home\n"
+        + "hint: found a federation with hanse init, or enter one with hanse join TICKET"
     case .configuration(let path, let reason):
       "\(path): \(reason)\nhint: Deploy/hanse.toml shows every key"
     case .otherFile(let name, let path, let reason):
@@ -48,10 +50,11 @@ public enum NodeError: Error, CustomStringConvertible {
     case .charter(let reason):
       "the charter in this home is not valid: \(reason)\nhint: restore charter.bin from a member"
     case .missingPayload(let id):
-      "the payload of contribution \(id.short) is not here\nhint: it is fetched from the other labs while the daemon runs"
+      "the payload of contribution \(id.short) is not here\n"
+        + "hint: it is fetched from the other labs while the daemon runs"
     case .notFound(let what): "\(what) is not here"
     case .differentRoots(let merge, let own, let other, let lab):
-      "merge \(merge.short) gives state root \(own.short) here and \(other.short) at lab \(lab.short)\n"
+      "merge \(merge.short) gives root \(own.short) here and \(other.short) at lab \(lab.short)\n"
         + "hint: run hanse verify on both nodes; one of them computed wrongly"
     }
   }

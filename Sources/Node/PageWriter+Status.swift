@@ -29,7 +29,8 @@ extension PageWriter {
     for lab in logbook.labs {
       if let fork = logbook.forks[lab] {
         lines.append(
-          "\(named(lab).name) signed two entries at sequence \(fork.sequence); its later entries do not count"
+          "\(named(lab).name) signed two entries at sequence \(fork.sequence); "
+            + "its later entries do not count"
         )
       }
     }

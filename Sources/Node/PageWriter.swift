@@ -238,8 +238,8 @@ struct PageWriter {
       return "\(text(verdict.reason)): \(target)"
     case .attestation(let attestation):
       let root = ContentID(bytes: attestation.stateRoot)?.short ?? "?"
-      return
-        "merge \(attestation.merge.id.short), round \(attestation.merge.frontier.round), root \(root)"
+      let merge = attestation.merge
+      return "merge \(merge.id.short), round \(merge.frontier.round), root \(root)"
     case .proposal(let proposal): return describe(proposal)
     case .approval(let approval): return ContentID(bytes: approval.proposal)?.short ?? "?"
     case .presence(let presence):

@@ -34,8 +34,9 @@ package struct Payloads: Sendable {
 
   /// The delta of a contribution, with everything that was announced of it checked.
   ///
-  /// - Throws: ``Fault`` for a payload that is not as announced, ``NodeError/missingPayload(contribution:)``
-  ///   for one that is not here, `StorageError` for one that is damaged on disk.
+  /// - Throws: ``Fault`` for a payload that is not as announced,
+  ///   ``NodeError/missingPayload(contribution:)`` for one that is not here, `StorageError` for one
+  ///   that is damaged on disk.
   package func delta(_ message: Hanse_V1_Contribution, of contribution: ContentID) throws -> Delta {
     let payload = message.payload
     guard let object = ContentID(bytes: payload.blockList), let bytes = try store.readObject(object)

@@ -12,7 +12,8 @@ struct Replay {
   let lab: LabID
   let head: Hanse_V1_Merge
 
-  /// - Parameter fromSeal: start from the snapshots that the node keeps instead of from the charter.
+  /// - Parameter fromSeal: start from the snapshots that the node keeps instead of from the
+  ///   charter.
   func run(fromSeal: Bool, now: () -> Double) async throws -> VerifyPage {
     let start = now()
     // Every signature, every link of every chain, every roster change.
@@ -20,7 +21,8 @@ struct Replay {
     let folding = try Folding(charter: charter, store: store, usesSnapshots: fromSeal)
     var findings: [String] = logbook.labs.compactMap { lab in
       logbook.forks[lab].map {
-        "lab \(lab.short) signed two entries at sequence \($0.sequence): \($0.held.short) and \($0.other.id.short)"
+        "lab \(lab.short) signed two entries at sequence \($0.sequence): \($0.held.short) and "
+          + $0.other.id.short
       }
     }
     var writer = PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil)

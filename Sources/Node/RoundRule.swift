@@ -3,8 +3,8 @@ import Identities
 
 /// When a node may leave a round: rounds without a clock.
 ///
-/// It leaves when every lab that is present and trains has been heard and judged, or when a quorum of
-/// them has and a grace has passed that follows from the spread it has seen, or when others have
+/// It leaves when every lab that is present and trains has been heard and judged, or when a quorum
+/// of them has and a grace has passed that follows from the spread it has seen, or when others have
 /// moved on. Protocol/Rounds.md.
 package struct RoundRule: Sendable {
   /// What is known of the round that a node is in.
@@ -40,7 +40,8 @@ package struct RoundRule: Sendable {
 
   package init(leastGrace: Double) { self.leastGrace = leastGrace }
 
-  /// Seconds that a quorum waits for the rest: twice the widest recent spread, at least the charter's.
+  /// Seconds that a quorum waits for the rest: twice the widest recent spread, at least the
+  /// charter's.
   package var grace: Double { max(leastGrace, 2 * (spreads.max() ?? 0)) }
 
   /// The round to adopt up to, or nil to stay.

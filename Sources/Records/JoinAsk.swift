@@ -4,8 +4,9 @@ import SwiftProtobuf
 
 /// A stranger's request to join, with both of its signatures checked.
 ///
-/// Signed with the lab's own key, which proves that it holds the key, and with the ticket's one-time
-/// key, whose public half a member announced in its log: so any member can check the request.
+/// Signed with the lab's own key, which proves that it holds the key, and with the ticket's
+/// one-time key, whose public half a member announced in its log: so any member can check the
+/// request.
 public struct JoinAsk: Sendable, Hashable {
   /// Content id of the request's body.
   public let id: ContentID

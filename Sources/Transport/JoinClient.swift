@@ -5,7 +5,6 @@ import NIOPosix
 import NIOSSL
 import NIOTLS
 import Records
-import SwiftProtobuf
 
 /// The stranger's side of joining: one request over a guest connection, and its answer.
 public enum JoinClient {
@@ -125,7 +124,7 @@ private final class JoinHandler: ChannelInboundHandler {
     reader.append(bytes)
     do {
       guard let bytes = try reader.next() else { return }
-      guard let frame = try? Hanse_V1_Frame(serializedBytes: Array(buffer: bytes)) else {
+      guard let frame = decode(bytes) else {
         throw TransportError.undecodable
       }
       switch frame.kind {

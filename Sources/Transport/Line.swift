@@ -2,7 +2,6 @@ import Gossip
 import Identities
 import NIOCore
 import Records
-import SwiftProtobuf
 import Synchronization
 
 /// A connection as the rest of the process sees it: may be used from any thread.
@@ -62,16 +61,4 @@ final class Line: Sendable {
       handler.value.end(reason, farewell: farewell)
     }
   }
-}
-
-/// A frame as it is carried: four bytes of length, then the message.
-package func encode(_ frame: Hanse_V1_Frame) -> ByteBuffer? {
-  guard let bytes: [UInt8] = try? frame.serializedBytes(), !bytes.isEmpty,
-    bytes.count <= Limits.frameBytesMax
-  else { return nil }
-  var buffer = ByteBuffer()
-  buffer.reserveCapacity(FrameReader.headerBytes + bytes.count)
-  buffer.writeInteger(UInt32(bytes.count))
-  buffer.writeBytes(bytes)
-  return buffer
 }

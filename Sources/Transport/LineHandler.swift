@@ -4,7 +4,6 @@ import NIOCore
 import NIOSSL
 import NIOTLS
 import Records
-import SwiftProtobuf
 
 /// One connection behind its TLS handler: frames in and out, deadlines, and how it ends.
 ///
@@ -176,7 +175,7 @@ final class LineHandler: ChannelDuplexHandler {
   private func drain() {
     do {
       while !isFull, !isOver, let bytes = try reader.next() {
-        guard let frame = try? Hanse_V1_Frame(serializedBytes: Array(buffer: bytes)) else {
+        guard let frame = decode(bytes) else {
           throw TransportError.undecodable
         }
         frameSince = nil

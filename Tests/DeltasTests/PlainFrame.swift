@@ -1,7 +1,7 @@
 import Deltas
 
-/// A zstd frame of uncompressed blocks, written by hand: what is inside can be read in hex, and does
-/// not depend on a version of zstd.
+/// A zstd frame of uncompressed blocks, written by hand: what is inside can be read in hex, and
+/// does not depend on a version of zstd.
 enum PlainFrame {
   static let magic: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD]
   /// Largest block of a frame, 128 KiB.

@@ -3,8 +3,8 @@ import Deltas
 import Foundation
 import Testing
 
-/// Bits per parameter, error and speed. Sizes are asserted; speeds, which depend on the machine, are
-/// printed.
+/// Bits per parameter, error and speed. Sizes are asserted; speeds, which depend on the machine,
+/// are printed.
 @Suite(.serialized) struct RateTests {
   /// Raw float32 numbers of a change that training made, in the order of `Samples.largeLayout`.
   private static let realChange = ProcessInfo.processInfo.environment["HANSE_TEST_CHANGE"]

@@ -5,7 +5,10 @@ enum Measures {
   static let functionLinesMax = 70
 
   /// Files that may be longer than `fileLinesMax`, each with its reason.
-  static let longFiles: [String: String] = [:]
+  static let longFiles: [String: String] = [
+    "Protocol/Vectors/replay.py":
+      "a second reading of two chapters that shares no code with anything, in one file to take"
+  ]
 
   /// Functions past `functionLinesMax` when the rule came, with the length they may not cross.
   static let longFunctions: [String: Int] = [:]

@@ -121,7 +121,8 @@ def train(model, stream):
 def half_permuted(weight, heads):
     """llama.cpp's order of the rows of a query or key matrix."""
     rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    halves = weight.reshape(heads, 2, rows // heads // 2, columns)
+    return halves.swapaxes(1, 2).reshape(rows, columns)
 
 
 def write_gguf(model, path):
@@ -210,11 +211,14 @@ def make(name, settings, folder, seed):
 
 
 # Without digits: transformers' import of the GGUF forgets to split them one by one.
-TEXT = """The harbour of a free city was its whole life. Ships came in with herring, furs and grain, and
+TEXT = """\
+The harbour of a free city was its whole life. Ships came in with herring, furs and grain, and
 went out with salt, cloth and letters. Whoever wanted to trade had to be a member, and whoever was a
 member had a vote, but nobody was the head of the league: the towns met, they talked, they went home
-and did what they had agreed upon, or they did not. Es gab keinen König und kein Heer; es gab nur das
-Wort, das man sich gab, und das Buch, in dem es stand. Les villes étaient petites, mais leurs navires
+and did what they had agreed upon, or they did not. Es gab keinen König und kein Heer; es gab nur \
+das
+Wort, das man sich gab, und das Buch, in dem es stand. Les villes étaient petites, mais leurs \
+navires
 allaient loin. What one town had learned about wood, about weights, about the weather in the sound,
 the others knew before the year was out, because a letter travelled with every cargo, and because a
 merchant who kept his knowledge to himself found that the others did the same."""

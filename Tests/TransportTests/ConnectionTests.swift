@@ -72,10 +72,9 @@ import Transport
 
   @Test func whatCannotBeReachedSaysWhy() async throws {
     let house = try House(1, roster: Roster(), listens: false)
-    let closed = try House(2, roster: Roster())
-    try await closed.board.start()
-    let address = closed.address
-    await closed.board.shutdown()
+    let closed = try House(2, roster: Roster(), listens: false)
+    let port = try DeafPort()
+    let address = port.address
     house.board.connect(to: closed.lab, address: address, key: closed.key.publicKey)
     #expect(await eventually { house.dialFailure != nil })
     #expect(house.dialFailure?.description.contains("Connection refused") == true)
@@ -116,15 +115,19 @@ import Transport
     let id = dialler.connection!
     listener.hoards.withLock { $0 = true }
     // The sockets of loopback take in some mebibytes; what comes after that waits here.
-    var queued = 0
     var blocks: UInt32 = 0
-    while blocks < 400, queued < 8 << 20 {
-      #expect(dialler.board.send(block(blocks, bytes: 256 * 1024), on: id, bulk: true))
-      blocks += 1
-      try await Task.sleep(for: .milliseconds(3))
-      queued = Int(blocks) * 256 * 1024 - Int(dialler.board.counts(of: id)?.bytesSent ?? 0)
+    var sent: UInt64 = 0
+    var quiet = 0
+    while blocks < 400, quiet < 60 {
+      let now = dialler.board.counts(of: id)?.bytesSent ?? 0
+      quiet = now == sent && Int(blocks) * 262_144 - Int(now) >= 8 << 20 ? quiet + 1 : 0
+      sent = now
+      if Int(blocks) * 262_144 - Int(now) < 9 << 20 {
+        #expect(dialler.board.send(block(blocks, bytes: 256 * 1024), on: id, bulk: true))
+        blocks += 1
+      }
+      try await Task.sleep(for: .milliseconds(10))
     }
-    try await Task.sleep(for: .milliseconds(200))
     // Four mebibytes are handed up and then no more, however much the sockets hold.
     let held = listener.frames.reduce(0) { $0 + $1.block.bytes.count }
     #expect(held >= 3 << 20 && held <= TransportLimits.inboundBytes + 512 * 1024)
@@ -239,7 +242,8 @@ import Transport
     try await Task.sleep(for: .milliseconds(20 * round))
     let start = ContinuousClock.now
     await house.board.shutdown()
-    #expect(ContinuousClock.now - start < .seconds(3))
+    // Six hundred handshakes share the machine with it.
+    #expect(ContinuousClock.now - start < .seconds(10))
     for member in members { await member.board.shutdown() }
     #expect(house.board.connections.isEmpty)
     let outcomes = members.reduce(0) { sum, member in

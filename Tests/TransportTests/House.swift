@@ -113,7 +113,7 @@ final class Roster: Sendable {
 }
 
 /// Waits until a condition holds; false when it does not within the time.
-func eventually(_ seconds: Double = 5, _ condition: () -> Bool) async -> Bool {
+func eventually(_ seconds: Double = 20, _ condition: () -> Bool) async -> Bool {
   let end = ContinuousClock.now + .milliseconds(Int(seconds * 1000))
   while ContinuousClock.now < end {
     if condition() { return true }

@@ -72,8 +72,8 @@ import Transport
 
   @Test func nobodyListens() async throws {
     let house = try await listener()
-    let address = house.address
-    await house.board.shutdown()
+    let port = try DeafPort()
+    let address = port.address
     let reason = await failure(address, house.key.publicKey)
     #expect(reason?.description.hasPrefix("cannot connect to \(address)") == true)
     #expect(await failure("nowhere", house.key.publicKey) == .badAddress("nowhere"))

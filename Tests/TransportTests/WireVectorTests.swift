@@ -3,7 +3,6 @@ import Gossip
 import Identities
 import NIOCore
 import Records
-import SwiftProtobuf
 import Testing
 import Transport
 
@@ -45,7 +44,7 @@ import Transport
       reader.append(ByteBuffer(bytes: vector.bytes[start..<end]))
       do {
         while let bytes = try reader.next() {
-          guard let frame = try? Hanse_V1_Frame(serializedBytes: Array(buffer: bytes)) else {
+          guard let frame = decode(bytes) else {
             return ("undecodable", frames)
           }
           frames.append(Self.name(frame))
