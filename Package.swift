@@ -158,7 +158,7 @@ let package = Package(
     // floor 9
     .executableTarget(
       name: "hansed",
-      dependencies: ["Node", argumentParser, logging, serviceLifecycle],
+      dependencies: ["Node", "Storage", argumentParser, logging, serviceLifecycle],
       swiftSettings: strict),
     .executableTarget(
       name: "hanse",

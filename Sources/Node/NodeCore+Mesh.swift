@@ -187,8 +187,10 @@ extension NodeCore {
       try? store.removeObject(object)
       heldObjects.remove(object)
     }
-    board?.send(frame, on: connection, bulk: true)
-    tell(.blockServed(connection))
+    let isQueued = board?.send(frame, on: connection, bulk: true) { [weak self] _ in
+      Task { await self?.tell(.blockServed(connection)) }
+    }
+    if isQueued != true { tell(.blockServed(connection)) }
   }
 
   private func block(_ object: ContentID, _ index: UInt32) throws -> [UInt8]? {

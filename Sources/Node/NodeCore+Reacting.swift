@@ -6,6 +6,7 @@ import Ledger
 import Logging
 import Records
 import Storage
+import Transport
 
 extension NodeCore {
   /// Draws this node's own conclusions from what it knows now: whom to meet, what to fetch, what to
@@ -47,6 +48,8 @@ extension NodeCore {
     }
     keys[key.publicKey] = nil
     membership.replace(keys)
+    // A lab that was removed, or a key that was rotated, is cut off at once.
+    board?.recheckMembers()
     var labs = Set(logbook.labs)
     for roster in logbook.rosters { labs.formUnion(roster.members.map(\.lab)) }
     tell(.members(members.sorted { $0.lab < $1.lab }, logs: labs.sorted()))

@@ -127,10 +127,13 @@ actor NodeCore {
   func begin(_ board: Switchboard, boundAddress: String?) {
     self.board = board
     self.boundAddress = boundAddress
-    tell(.round(UInt64(round)))
     showRoster()
     for position in logbook.heads {
       if let head = Head(position) { tell(.head(head)) }
+    }
+    for lab in logbook.labs {
+      guard let fork = logbook.forks[lab] else { continue }
+      tell(.forked(lab, sequence: fork.sequence, isFirst: true, from: nil))
     }
     for id in heldObjects.sorted() { tell(.held(id)) }
     react()

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Node
+import Storage
 
 /// The daemon's door: reads its options and runs the node.
 @main
@@ -22,7 +23,7 @@ struct Hansed: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The node's home. Default: HANSE_HOME, else /var/lib/hanse.", valueName: "dir"))
+      "The node's home. Default: HANSE_HOME, else as hanse's verbs.", valueName: "dir"))
   var home: String?
 
   @Option(
@@ -36,7 +37,7 @@ struct Hansed: AsyncParsableCommand {
     signal(SIGPIPE, SIG_IGN)
     let folder =
       home ?? getenv("HANSE_HOME").map { String(cString: $0) }
-      ?? config.flatMap(Self.folder) ?? "/var/lib/hanse"
+      ?? config.flatMap(Self.folder) ?? HomeLayout.standard.path
     do {
       try await Daemon.run(
         Daemon.Options(home: folder, configuration: config, lastRound: stopAfterRound))
