@@ -162,8 +162,8 @@ import Testing
 
   @Test func findsPathsOfOneMachine() {
     #expect(Pages.machinePaths(in: swift("let a = \"/home/anna/model\"")).count == 1)
-    #expect(Pages.machinePaths(in: swift("cd /work/main")).count == 1)
-    #expect(Pages.machinePaths(in: swift("/var/lib/hanse and $HOME/work/x and ../work/y")) == [])
+    #expect(Pages.machinePaths(in: swift("cd /srv/main")).count == 1)
+    #expect(Pages.machinePaths(in: swift("/var/lib/hanse and $HOME/srv/x and ../srv/y")) == [])
   }
 
   @Test func findsTestableImports() {

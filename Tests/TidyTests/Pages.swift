@@ -56,9 +56,9 @@ enum Pages {
   /// The tree works anywhere: no path of one machine or one person in it.
   static func machinePaths(in file: HouseFile) -> [Finding] {
     guard !isTidy(file) else { return [] }
-    let places = ["/work/", "/farm/", "/root/", "/Users/", "/home/", "/tmp/"]
+    let places = ["/root/", "/Users/", "/home/", "/srv/", "/mnt/", "/opt/"]
     let pattern =
-      /(?:^|[^A-Za-z0-9_.$}])\/(?:(?:work|farm|root|Users|home)\/\w|tmp\/(?:plan|hb|model))/
+      /(?:^|[^A-Za-z0-9_.$}])\/(?:(?:root|Users|home|srv|mnt)\/\w|opt\/swift-packages)/
     return file.lines.enumerated().compactMap { number, line in
       places.contains(where: line.mentions) && line.contains(pattern)
         ? Finding(file: file.path, line: number + 1, message: "a path of one machine") : nil
