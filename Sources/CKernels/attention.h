@@ -36,22 +36,37 @@ INLINE void zero_rows(float *rows, long from, long to, long ld) {
   memset(rows + from * ld, 0, sizeof(float) * (size_t)((to - from) * ld));
 }
 
+// Of the columns from i on, those that a query sees: from `from` up to below `seen`.
+INLINE vi visible(vi lanes, long i, long from, long seen) {
+  return (lanes < (vi)(int)(seen - i)) & (lanes >= (vi)(int)(from - i));
+}
+
+// The first column that any of the queries from row `row` on sees, rounded down to whole vectors.
+INLINE long first_column(const int32_t *starts, long row) {
+  return starts ? starts[row] & ~15L : 0;
+}
+
 // Scores of `rows` queries from position `first` become exponentials (not yet divided by their
-// sum); past each query's position they become zero up to `columns`.
+// sum); before each query's start and past its position they become zero, from `begin` up to
+// `columns`.
 INLINE void softmax_rows(
-  float *scores, long ld, long rows, long first, long columns, float scale, float *lse,
-  float *inverse
+  float *scores, long ld, long rows, long first, long begin, long columns, const int32_t *starts,
+  float scale, float *lse, float *inverse
 ) {
   vi lanes = lanes_from_zero();
   for (long r = 0; r < rows; r++, scores += ld) {
-    long seen = first + r + 1;
+    long seen = first + r + 1, from = starts ? starts[r] : 0;
     vf top = -INFINITY;
-    for (long i = 0; i < seen; i += W) top = larger(top, masked(scores, i, seen, (vf)-INFINITY));
+    for (long i = begin; i < seen; i += W) {
+      vf v = load(scores + i);
+      int whole = i >= from && i + W <= seen;
+      top = larger(top, whole ? v : choose(visible(lanes, i, from, seen), v, (vf)-INFINITY));
+    }
     float highest = maximum(top);
     vf total = 0;
-    for (long i = 0; i < columns; i += W) {
+    for (long i = begin; i < columns; i += W) {
       vf e = choose(
-        lanes < (vi)(int)(seen - i), exponential((load(scores + i) - highest) * scale), (vf)0);
+        visible(lanes, i, from, seen), exponential((load(scores + i) - highest) * scale), (vf)0);
       total += e;
       store(scores + i, e);
     }
@@ -77,10 +92,16 @@ static void attention_forward(const hk_attention *at, long task, float *scratch)
   for (long i = 0; i < length; i += query_block) {
     long rows = length - i < query_block ? length - i : query_block, seen = i + rows;
     long columns = (seen + 15) & ~15L;
+    long begin = first_column(at->starts, first + i);
     gather_head(at->q, at->bf16, first + i, rows, at->ldq, column, at->dimension, queries);
-    multiply(rows, columns, at->dimension, queries, ld, 1, turned, tall, scores, tall, 0);
-    softmax_rows(scores, tall, rows, i, columns, scale, at->lse + task * length + i, inverse);
-    multiply(rows, ld, seen, scores, tall, 1, values, ld, outs, ld, 0);
+    multiply(
+      rows, columns - begin, at->dimension, queries, ld, 1, turned + begin, tall, scores + begin,
+      tall, 0);
+    softmax_rows(
+      scores, tall, rows, i, begin, columns, at->starts ? at->starts + first + i : 0, scale,
+      at->lse + task * length + i, inverse);
+    multiply(
+      rows, ld, seen - begin, scores + begin, tall, 1, values + begin * ld, ld, outs, ld, 0);
     for (long r = 0; r < rows; r++) {
       for (long d = 0; d < ld; d += W)
         store(outs + r * ld + d, load(outs + r * ld + d) * inverse[r]);
@@ -101,15 +122,15 @@ static void attention_forward(const hk_attention *at, long task, float *scratch)
 
 // P and dS of a block of queries, from scores and dP, in place.
 INLINE void score_gradients(
-  const hk_attention *at, long rows, long first, long columns, float scale, const float *lse,
-  const float *dots, float *scores, float *dscores
+  const hk_attention *at, long rows, long first, long begin, long columns, const int32_t *starts,
+  float scale, const float *lse, const float *dots, float *scores, float *dscores
 ) {
   vi lanes = lanes_from_zero();
   long ld = padded_rows(at);
   for (long r = 0; r < rows; r++, scores += ld, dscores += ld) {
-    long seen = first + r + 1;
-    for (long i = 0; i < columns; i += W) {
-      vi mask = lanes < (vi)(int)(seen - i);
+    long seen = first + r + 1, from = starts ? starts[r] : 0;
+    for (long i = begin; i < columns; i += W) {
+      vi mask = visible(lanes, i, from, seen);
       vf p = choose(mask, exponential(load(scores + i) * scale - lse[r]), (vf)0);
       store(scores + i, p);
       store(dscores + i, p * (load(dscores + i) - dots[r]) * scale);
@@ -154,13 +175,20 @@ static void attention_backward(const hk_attention *at, long task, float *scratch
       for (long d = 0; d < ld; d += W) along += load(outs + r * ld + d) * load(douts + r * ld + d);
       dots[r] = sum(along);
     }
-    multiply(rows, columns, at->dimension, queries, ld, 1, turned_keys, tall, scores, tall, 0);
-    multiply(rows, columns, at->dimension, douts, ld, 1, turned_values, tall, dscores, tall, 0);
+    long begin = first_column(at->starts, first + i), width = columns - begin;
+    multiply(
+      rows, width, at->dimension, queries, ld, 1, turned_keys + begin, tall, scores + begin, tall,
+      0);
+    multiply(
+      rows, width, at->dimension, douts, ld, 1, turned_values + begin, tall, dscores + begin,
+      tall, 0);
     score_gradients(
-      at, rows, i, columns, scale, at->lse + task * length + i, dots, scores, dscores);
-    multiply(seen, ld, rows, scores, 1, tall, douts, ld, dvalues, ld, 1);
-    multiply(seen, ld, rows, dscores, 1, tall, queries, ld, dkeys, ld, 1);
-    multiply(rows, ld, seen, dscores, tall, 1, keys, ld, outs, ld, 0);
+      at, rows, i, begin, columns, at->starts ? at->starts + first + i : 0, scale,
+      at->lse + task * length + i, dots, scores, dscores);
+    seen -= begin;
+    multiply(seen, ld, rows, scores + begin, 1, tall, douts, ld, dvalues + begin * ld, ld, 1);
+    multiply(seen, ld, rows, dscores + begin, 1, tall, queries, ld, dkeys + begin * ld, ld, 1);
+    multiply(rows, ld, seen, dscores + begin, tall, 1, keys + begin * ld, ld, outs, ld, 0);
     scatter_head(outs, ld, rows, at->dimension, at->dq + at_row, at->ldq);
   }
   long origin = first * at->ldq + column;
@@ -189,7 +217,8 @@ static void attention_step(
       scores[j] = lanes[0];
     }
     for (long j = count; j < hk_padded(count); j++) scores[j] = 0;
-    softmax_rows(scores, 0, 1, count - 1, (count + 15) & ~15L, scale, &lse, &inverse);
+    softmax_rows(
+      scores, 0, 1, count - 1, 0, (count + 15) & ~15L, 0, scale, &lse, &inverse);
     for (long d = 0; d < dimension; d++) out[h * dimension + d] = 0;
     for (long j = 0; j < count; j++) {
       const float *value = values + j * ldk + shared;

@@ -250,6 +250,38 @@ void hk_swiglu_backward(long n, float *gate, float *up, float *dact) {
   kernels()->swiglu_backward(n, gate, up, dact);
 }
 
+void hk_head_norm_forward(
+  long rows, long heads, long dimension, float *x, long ldx, const float *weight, float epsilon,
+  void *kept, int bf16, float *rstd
+) {
+  kernels()->head_norm_forward(
+    rows, heads, dimension, x, ldx, weight, epsilon, kept, bf16, rstd);
+}
+
+void hk_head_norm_backward(
+  long rows, long heads, long dimension, float *dx, long ldx, const float *weight,
+  const void *kept, int bf16, const float *rstd
+) {
+  kernels()->head_norm_backward(rows, heads, dimension, dx, ldx, weight, kept, bf16, rstd);
+}
+
+void hk_xielu_forward(long n, const hk_xielu *curve, const float *up, float *act) {
+  kernels()->xielu_forward(n, curve, up, act);
+}
+
+void hk_xielu_backward(long n, const hk_xielu *curve, float *up, float *dact) {
+  kernels()->xielu_backward(n, curve, up, dact);
+}
+
+void hk_add(long n, float *x, const float *y) {
+  for (long i = 0; i < n; i++) x[i] += y[i];
+}
+
+void hk_add_row(long rows, long width, const float *row, float *x, long ldx) {
+  for (long r = 0; r < rows; r++, x += ldx)
+    for (long i = 0; i < width; i++) x[i] += row[i];
+}
+
 void hk_sum_groups(
   long rows, long heads, long kv_heads, long dimension, const float *x, long ldx, float *out,
   long ldo

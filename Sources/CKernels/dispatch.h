@@ -23,6 +23,12 @@ struct hk_kernels {
   void (*rope)(long, long, long, long, long, float *, long, const float *, int);
   void (*swiglu_forward)(long, const float *, const float *, float *);
   void (*swiglu_backward)(long, float *, float *, float *);
+  void (*head_norm_forward)(
+    long, long, long, float *, long, const float *, float, void *, int, float *);
+  void (*head_norm_backward)(
+    long, long, long, float *, long, const float *, const void *, int, const float *);
+  void (*xielu_forward)(long, const hk_xielu *, const float *, float *);
+  void (*xielu_backward)(long, const hk_xielu *, float *, float *);
   void (*partition_fold)(hk_partition *, const float *, long);
   void (*cross_entropy_backward)(float *, long, const hk_partition *, long, float);
   void (*attention_forward)(const hk_attention *, long, float *);

@@ -466,6 +466,7 @@ static void cross_entropy_backward(
 }
 
 #include "attention.h"
+#include "family.h"
 
 // ---- optimiser
 
@@ -517,6 +518,10 @@ const struct hk_kernels NAME = {
   .rope = rope,
   .swiglu_forward = swiglu_forward,
   .swiglu_backward = swiglu_backward,
+  .head_norm_forward = head_norm_forward,
+  .head_norm_backward = head_norm_backward,
+  .xielu_forward = xielu_forward,
+  .xielu_backward = xielu_backward,
   .partition_fold = partition_fold,
   .cross_entropy_backward = cross_entropy_backward,
   .attention_forward = attention_forward,

@@ -10,7 +10,8 @@ public struct Checkpoint {
   /// Where the model lies: a GGUF file or a Hugging Face folder.
   public let path: String
   /// The architecture in the words of the Hugging Face configuration: `LlamaForCausalLM`.
-  public let architecture: String
+  public var architecture: String { family.className }
+  let family: Architecture
   /// The sizes and constants of the decoder.
   public let configuration: DecoderConfiguration
   /// The weights under their Hugging Face names, as float32.

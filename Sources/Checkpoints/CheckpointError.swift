@@ -26,7 +26,8 @@ public enum CheckpointError: Error, CustomStringConvertible, Sendable, Equatable
       "\(path): \(reason)\nhint: the file may be cut short or damaged; fetch it again"
     case .unsupported(let path, let field, let value):
       "\(path): \(field) is \(value), which this program does not compute\n"
-        + "hint: only plain Llama models and plain LoRA adapters are read; convert it first"
+        + "hint: models of the Llama family and plain LoRA adapters are read; convert it "
+        + "first"
     case .missingTensor(let path, let name):
       "\(path): tensor \(name) is missing\nhint: are all files of the checkpoint there?"
     case .unexpectedTensor(let path, let name):

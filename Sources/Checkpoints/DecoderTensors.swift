@@ -1,40 +1,58 @@
 import Transformers
 
-/// A tensor that a decoder reads: its Hugging Face name and its shape, outermost dimension first.
+/// A tensor that a decoder reads: its name and its shape, outermost dimension first.
 struct DecoderTensor: Equatable {
   /// The rows that tokens stand for, which are the head's rows too when tied.
   static let embedding = "model.embed_tokens.weight"
 
   let name: String
   let shape: [Int]
+  /// For a single number, whose shape may be [1] or none: what it is where no file says so.
+  var fallback: Float?
+  /// Whether one element is all there is, whatever the shape.
+  var isNumber = false
 
-  /// Every tensor of a Llama decoder, in the order of the forward pass.
+  /// Every tensor of a decoder, in the order of the forward pass.
   ///
   /// With tied embeddings the head has no tensor of its own.
   static func all(of shape: DecoderConfiguration) -> [DecoderTensor] {
-    let hidden = shape.hidden
-    let queries = shape.heads * shape.headDimension
-    let keys = shape.keyValueHeads * shape.headDimension
-    var tensors = [DecoderTensor(name: embedding, shape: [shape.vocabulary, hidden])]
-    for layer in 0..<shape.layers {
-      for (part, dimensions) in [
-        ("input_layernorm", [hidden]),
-        ("self_attn.q_proj", [queries, hidden]),
-        ("self_attn.k_proj", [keys, hidden]),
-        ("self_attn.v_proj", [keys, hidden]),
-        ("self_attn.o_proj", [hidden, queries]),
-        ("post_attention_layernorm", [hidden]),
-        ("mlp.gate_proj", [shape.intermediate, hidden]),
-        ("mlp.up_proj", [shape.intermediate, hidden]),
-        ("mlp.down_proj", [hidden, shape.intermediate]),
-      ] {
-        tensors.append(
-          DecoderTensor(name: "model.layers.\(layer).\(part).weight", shape: dimensions))
+    var tensors = [DecoderTensor(name: embedding, shape: [shape.vocabulary, shape.hidden])]
+    for layer in 0..<shape.layers { tensors += block(layer, of: shape) }
+    tensors.append(DecoderTensor(name: "model.norm.weight", shape: [shape.hidden]))
+    if !shape.tiedEmbeddings {
+      tensors.append(
+        DecoderTensor(name: "lm_head.weight", shape: [shape.vocabulary, shape.hidden]))
+    }
+    return tensors
+  }
+
+  private static func block(_ layer: Int, of shape: DecoderConfiguration) -> [DecoderTensor] {
+    let prefix = "model.layers.\(layer)."
+    var tensors = [shape.normNames.attention, shape.normNames.feedForward].map {
+      DecoderTensor(name: prefix + $0, shape: [shape.hidden])
+    }
+    for linear in shape.linears {
+      let sides = shape.shape(of: linear)
+      let path = linear.path(layer: layer)
+      tensors.append(DecoderTensor(name: path + ".weight", shape: [sides.outputs, sides.inputs]))
+      if shape.biases.contains(linear) {
+        tensors.append(DecoderTensor(name: path + ".bias", shape: [sides.outputs]))
       }
     }
-    tensors.append(DecoderTensor(name: "model.norm.weight", shape: [hidden]))
-    if !shape.tiedEmbeddings {
-      tensors.append(DecoderTensor(name: "lm_head.weight", shape: [shape.vocabulary, hidden]))
+    for (linear, name) in [(LinearLayer.query, "q_norm"), (.key, "k_norm")] {
+      if let width = shape.headNormWidth(of: linear) {
+        tensors.append(
+          DecoderTensor(name: prefix + "self_attn.\(name).weight", shape: [width]))
+      }
+    }
+    if shape.activation == .xielu {
+      for (name, fallback) in [
+        ("alpha_p", nil), ("alpha_n", nil), ("beta", 0.5), ("eps", -1e-6),
+      ] as [(String, Float?)] {
+        tensors.append(
+          DecoderTensor(
+            name: prefix + "mlp.act_fn.\(name)", shape: [1], fallback: fallback, isNumber: true))
+      }
     }
     return tensors
   }

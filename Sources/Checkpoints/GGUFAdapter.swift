@@ -4,15 +4,15 @@ import Transformers
 
 /// LoRA adapters as llama.cpp loads them beside a model: one GGUF file of factors.
 public enum GGUFAdapter {
-  /// Writes an adapter of a decoder of this shape, as float32, replacing the file in one instant.
+  /// Writes an adapter of this base, as float32, replacing the file in one instant.
   ///
   /// Names, keys and the order of the rows of B are those of llama.cpp's `convert_lora_to_gguf.py`.
   /// Throws ``CheckpointError`` for a module that the format has no name for.
   public static func write(
-    _ adapter: Adapter, for configuration: DecoderConfiguration, to path: String
+    _ adapter: Adapter, for base: Checkpoint, to path: String
   ) throws {
     var writer = GGUFWriter()
-    writer.add(key: "general.architecture", .string("llama"))
+    writer.add(key: "general.architecture", .string(base.family.ggufName))
     writer.add(key: "general.type", .string("adapter"))
     writer.add(key: "adapter.type", .string("lora"))
     writer.add(key: "adapter.lora.alpha", .f32(Float(adapter.layout.alpha)))
@@ -22,7 +22,9 @@ public enum GGUFAdapter {
         throw CheckpointError.unexpectedTensor(path: path, name: factor.name)
       }
       var values = Array(adapter.values[factor.range])
-      if factor.kind == .b, let heads = rotaryHeads(of: module, configuration) {
+      if factor.kind == .b, base.family.turnsNeighboursInGGUF,
+        let heads = rotaryHeads(of: module, base.configuration)
+      {
         values.withUnsafeMutableBufferPointer {
           interleaveHalves($0, heads: heads, columns: factor.columns)
         }

@@ -15,7 +15,7 @@ public enum MergedModel {
   /// fit the base, or when `path` is one of the base's own files.
   public static func write(_ checkpoint: Checkpoint, _ adapter: Adapter, to path: String) throws {
     let configuration = checkpoint.configuration
-    let known = Set(configuration.linearModules(targets: .allLinear))
+    let known = Set(try configuration.linearModules(targets: .allLinear))
     for module in adapter.layout.modules where !known.contains(module) {
       throw CheckpointError.unexpectedTensor(path: path, name: module.path)
     }
@@ -52,7 +52,8 @@ private struct Merge {
     var writer = SafetensorsWriter(metadata: ["format": "pt"])
     for (name, place) in checkpoint.tensors.places {
       try writer.add(
-        name: name, elementType: mergedType(name, place.entry), shape: place.entry.shape
+        name: place.entry.name, elementType: mergedType(name, place.entry),
+        shape: place.entry.shape
       ) { try bytes(name, place) }
     }
     try writer.write(to: "\(folder)/model.safetensors")
@@ -80,7 +81,11 @@ private struct Merge {
       uniqueKeysWithValues: checkpoint.tensors.places.map { ($0.value.entry.name, $0.key) })
     for entry in file.tensors {
       guard let name = names[entry.name], let place = checkpoint.tensors.places[name] else {
-        throw CheckpointError.unexpectedTensor(path: file.path, name: entry.name)
+        // What is no tensor of the decoder, such as the rotary divisors, stays as it is.
+        try writer.add(
+          name: entry.name, elementType: entry.elementType, shape: entry.shape
+        ) { Array(file.bytes(of: entry)) }
+        continue
       }
       try writer.add(
         name: entry.name, elementType: mergedType(name, entry), shape: entry.shape
@@ -124,7 +129,7 @@ private struct Merge {
     guard let first = factors[name] else {
       return Array(checkpoint.tensors.file.bytes(of: place.entry))
     }
-    let columns = place.entry.shape[1]
+    let columns = place.columns
     var values = [Float](repeating: 0, count: place.entry.count)
     try values.withUnsafeMutableBufferPointer { values in
       try checkpoint.tensors.readTensor(name, into: values)

@@ -7,44 +7,67 @@ final class NamedWeights: DecoderWeights {
   struct Place {
     let entry: TensorEntry
     var interleavedHeads: Int?
+    /// Numbers in a row: 1 for a bias.
+    var columns: Int { entry.shape.count > 1 ? entry.shape[1] : 1 }
   }
 
   let file: TensorFile
+  /// By the name that the decoder calls a tensor.
   let places: [String: Place]
+  /// Numbers that no tensor holds.
+  let constants: [String: Float]
+  /// What the file calls the tensors, for messages.
+  private let namesInFile: [String: String]
 
-  /// Takes tensors whose presence and shapes `check` has judged.
-  init(file: TensorFile, places: [String: Place]) {
+  /// Looks for every tensor of the decoder; what is not found shows in `check`.
+  init(
+    file: TensorFile, configuration: DecoderConfiguration, constants: [String: Float] = [:],
+    find: (String) -> (nameInFile: String, place: Place?)
+  ) {
+    var places: [String: Place] = [:]
+    var numbers: [String: Float] = [:]
+    var names: [String: String] = [:]
+    for tensor in DecoderTensor.all(of: configuration) {
+      let (name, place) = find(tensor.name)
+      names[tensor.name] = name
+      places[tensor.name] = place
+      if place == nil { numbers[tensor.name] = constants[tensor.name] ?? tensor.fallback }
+    }
     self.file = file
     self.places = places
+    self.constants = numbers
+    namesInFile = names
   }
 
   /// Throws for the first tensor of the decoder that is missing or has another shape.
-  static func check(
-    _ places: [String: Place], configuration: DecoderConfiguration, path: String
-  ) throws(CheckpointError) {
-    for tensor in DecoderTensor.all(of: configuration) {
+  func check(_ configuration: DecoderConfiguration) throws(CheckpointError) {
+    for tensor in DecoderTensor.all(of: configuration) where constants[tensor.name] == nil {
       guard let entry = places[tensor.name]?.entry else {
-        throw .missingTensor(path: path, name: tensor.name)
+        throw .missingTensor(path: file.path, name: namesInFile[tensor.name] ?? tensor.name)
       }
-      guard entry.shape == tensor.shape else {
+      guard entry.shape == tensor.shape || tensor.isNumber && entry.shape.isEmpty else {
         throw .wrongShape(
-          path: path, name: entry.name, found: entry.shape, expected: tensor.shape)
+          path: file.path, name: entry.name, found: entry.shape, expected: tensor.shape)
       }
       guard entry.elementType.isReal else {
         throw .unsupported(
-          path: path, field: "the element type of \(entry.name)",
+          path: file.path, field: "the element type of \(entry.name)",
           value: entry.elementType.rawValue)
       }
     }
   }
 
   func readTensor(_ name: String, into values: UnsafeMutableBufferPointer<Float>) throws {
+    if let constant = constants[name], values.count == 1 {
+      values[0] = constant
+      return
+    }
     guard let place = places[name] else {
-      throw CheckpointError.missingTensor(path: file.path, name: name)
+      throw CheckpointError.missingTensor(path: file.path, name: namesInFile[name] ?? name)
     }
     try file.readFloats(of: place.entry, into: values)
     if let heads = place.interleavedHeads {
-      separateHalves(values, heads: heads, columns: place.entry.shape[1])
+      separateHalves(values, heads: heads, columns: place.columns)
     }
   }
 }

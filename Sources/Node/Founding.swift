@@ -108,7 +108,7 @@ public enum Founding {
       shape.seed = Data(systemRandomBytes(32))
     }
     let targets = try Targets(text: settings.targets.joined(separator: ","))
-    shape.modules = configuration.linearModules(targets: targets).map { module in
+    shape.modules = try configuration.linearModules(targets: targets).map { module in
       var message = Hanse_V1_ModuleShape()
       message.path = module.path
       message.inputs = UInt32(module.inputs)

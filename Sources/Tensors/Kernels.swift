@@ -134,15 +134,19 @@ package struct CausalAttention {
   private var attention: hk_attention
 
   /// q and out have rows of padded heads · dimension, k and v of padded keyValueHeads · dimension.
+  ///
+  /// - Parameter starts: for each row the first position it sees; nil: all from 0.
   package init(
     length: Int, heads: Int, keyValueHeads: Int, dimension: Int, storage: Storage,
     q: UnsafeRawPointer, k: UnsafeRawPointer, v: UnsafeRawPointer,
-    out: UnsafeMutableRawPointer, logSums: UnsafeMutablePointer<Float>
+    out: UnsafeMutableRawPointer, starts: UnsafePointer<Int32>? = nil,
+    logSums: UnsafeMutablePointer<Float>
   ) {
     attention = hk_attention(
       length: length, heads: heads, kv_heads: keyValueHeads, dimension: dimension,
       bf16: storage.flag, ldq: padded(heads * dimension), ldk: padded(keyValueHeads * dimension),
-      q: q, k: k, v: v, out: out, lse: logSums, dout: nil, dq: nil, dk: nil, dv: nil)
+      q: q, k: k, v: v, out: out, starts: starts, lse: logSums, dout: nil, dq: nil, dk: nil,
+      dv: nil)
   }
 
   /// The same with gradients, all float rows like q's: that of out in, those of q, k, v out.

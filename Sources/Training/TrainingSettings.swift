@@ -82,7 +82,7 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
   public func layout(for configuration: DecoderConfiguration) throws -> AdapterLayout {
     try AdapterLayout(
       rank: rank, alpha: alpha,
-      modules: configuration.linearModules(targets: try Targets(text: targets)))
+      modules: try configuration.linearModules(targets: Targets(text: targets)))
   }
 
   /// Tokens that one step reads.

@@ -11,11 +11,11 @@ struct BlockBackward {
   let slots: WorkerSlots
   let partials: UnsafeMutablePointer<Float>
 
-  private var shape: DecoderConfiguration { pass.shape }
-  private var hidden: Int { padded(shape.hidden) }
+  var shape: DecoderConfiguration { pass.shape }
+  var hidden: Int { padded(shape.hidden) }
   private var panel: UnsafeMutablePointer<Float> { pass.arena.floats(slots.panel) }
   private var dh: UnsafeMutablePointer<Float> { pass.arena.floats(slots.dh) }
-  private var dx: UnsafeMutablePointer<Float> { pass.floats(pass.dx, rows.lowerBound, hidden) }
+  var dx: UnsafeMutablePointer<Float> { pass.floats(pass.dx, rows.lowerBound, hidden) }
 
   init(model: FrozenModel, adapter: ModelAdapter, pass: Pass, block: Int, worker: Int) {
     self.model = model
@@ -33,13 +33,14 @@ struct BlockBackward {
     let groups = adapter.layers[index]
     let down = groups?.down
     let dhDown = pass.arena.floats(slots.h)
+    let dout = unsettle(layer.feedForwardNorm, kept.feedForwardNorm)
     if let down, let slot = kept.hDown {
       down.contract(
-        down.members[0], rows: rows.count, dx, width: hidden,
+        down.members[0], rows: rows.count, dout, width: hidden,
         h: pass.floats(slot, rows.lowerBound, down.width), to: dhDown, partials: partials)
     }
     let dy = pass.arena.floats(slots.wideA)
-    let operand = operandA(dx, depth: shape.hidden, for: layer[.down])
+    let operand = operandA(dout, depth: shape.hidden, for: layer[.down])
     for strip in pass.strips {
       let width = padded(strip.count)
       let dact = pass.arena.floats(slots.act)
@@ -47,16 +48,14 @@ struct BlockBackward {
         rows: rows.count, operand, inputs: strip, to: dact, width: width, adding: false,
         panel: panel)
       down?.reach(rows: rows.count, dhDown, inputs: strip, addingTo: dact, width: width)
-      let gate = recallStrip(kept.gate!, strip, slots.gate)
-      let up = recallStrip(kept.up!, strip, slots.up)
-      Kernels.swigluBackward(count: rows.count * width, gate: gate, up: up, dact: dact)
+      let gradients = deactivate(index, strip: strip, dact: dact)
       down?.collect(
         rows: rows.count, dh: dhDown, dact, width: width, inputs: strip, partials: partials)
-      for (linear, gradient) in [(LinearLayer.gate, gate), (.up, up)] {
-        let first = strip.lowerBound == 0
+      let first = strip.lowerBound == 0
+      for (linear, gradient) in gradients {
         layer[linear].backward(
           rows: rows.count, operandB(gradient, depth: strip.count, for: layer[linear]),
-          outputs: strip, to: dy, width: hidden, adding: !(first && linear == .gate),
+          outputs: strip, to: dy, width: hidden, adding: !(first && linear == gradients[0].linear),
           panel: panel)
         if let group = groups?.feedForward, let member = group.member(linear) {
           group.contract(
@@ -66,7 +65,7 @@ struct BlockBackward {
         }
       }
     }
-    finish(groups?.feedForward, dy: dy, norm: layer.middleNorm, kept.unit2!, kept.factors2!)
+    finish(groups?.feedForward, dy: dy, norm: layer.feedForwardNorm, kept.feedForwardNorm)
   }
 
   /// Through x += attended · Wₒᵀ: the gradient of attended.
@@ -75,12 +74,13 @@ struct BlockBackward {
     let width = padded(shape.queryWidth)
     let dattended = pass.floats(pass.dattended, rows.lowerBound, width)
     let matrix = model.layers[index][.output]
+    let dout = unsettle(model.layers[index].attentionNorm, kept.attentionNorm)
     matrix.backward(
-      rows: rows.count, operandA(dx, depth: shape.hidden, for: matrix), to: dattended,
+      rows: rows.count, operandA(dout, depth: shape.hidden, for: matrix), to: dattended,
       width: width, adding: false, panel: panel)
     guard let group = adapter.layers[index]?.output, let slot = kept.hOutput else { return }
     group.contract(
-      group.members[0], rows: rows.count, dx, width: hidden,
+      group.members[0], rows: rows.count, dout, width: hidden,
       h: pass.floats(slot, rows.lowerBound, group.width), to: dh, partials: partials)
     group.reach(rows: rows.count, dh, addingTo: dattended, width: width)
     let attended = pass.arena.floats(slots.query)
@@ -90,7 +90,7 @@ struct BlockBackward {
     group.collect(rows: rows.count, dh: dh, attended, width: width, partials: partials)
   }
 
-  /// Through the rotation, the products of q, k, v and the first norm.
+  /// Through rotation and norms of q and k, the products of q, k, v, and the first norm.
   ///
   /// - Parameter last: nothing below learns, so dx itself is not wanted.
   func enterAttention(_ index: Int, last: Bool) {
@@ -99,7 +99,7 @@ struct BlockBackward {
     let group = adapter.layers[index]?.attention
     let dy = pass.arena.floats(slots.wideA)
     for linear in [LinearLayer.query, .key, .value] {
-      let (gradient, width) = gathered(linear)
+      let (gradient, width) = gathered(linear, index)
       if !last {
         layer[linear].backward(
           rows: rows.count,
@@ -114,9 +114,9 @@ struct BlockBackward {
       }
     }
     if last {
-      collect(group, norm: layer.inputNorm, kept.unit1!)
+      collect(group, norm: layer.attentionNorm, kept.attentionNorm)
     } else {
-      finish(group, dy: dy, norm: layer.inputNorm, kept.unit1!, kept.factors1!)
+      finish(group, dy: dy, norm: layer.attentionNorm, kept.attentionNorm)
     }
   }
 
@@ -140,33 +140,29 @@ struct BlockBackward {
 
   /// A product input's gradient dy, with its LoRA part, goes through the norm into dx.
   private func finish(
-    _ group: LowRank?, dy: UnsafeMutablePointer<Float>, norm: FloatBuffer, _ unit: Slot,
-    _ factors: Slot
+    _ group: LowRank?, dy: UnsafeMutablePointer<Float>, norm: FloatBuffer, _ kept: NormSlots
   ) {
     group?.reach(rows: rows.count, dh, addingTo: dy, width: hidden)
-    collect(group, norm: norm, unit)
-    Kernels.normBackward(
-      rows: rows.count, width: shape.hidden, dy, weight: norm.start,
-      kept: pass.row(unit, rows.lowerBound, shape.hidden), as: pass.storage,
-      factors: pass.floats(factors, rows.lowerBound, 1), addingTo: dx)
+    collect(group, norm: norm, kept)
+    leave(dy, norm, kept)
   }
 
-  /// The gradient of a group's A, whose input is the norm's output once more.
-  private func collect(_ group: LowRank?, norm: FloatBuffer, _ unit: Slot) {
+  /// The gradient of a group's A, whose input is computed or read once more.
+  private func collect(_ group: LowRank?, norm: FloatBuffer, _ kept: NormSlots) {
     guard let group else { return }
-    let y = pass.arena.floats(slots.wideB)
-    Kernels.normAgain(
-      rows: rows.count, width: shape.hidden, kept: pass.row(unit, rows.lowerBound, shape.hidden),
-      as: pass.storage, weight: norm.start, to: y)
-    group.collect(rows: rows.count, dh: dh, y, width: hidden, partials: partials)
+    group.collect(
+      rows: rows.count, dh: dh, input(norm, kept), width: hidden, partials: partials)
   }
 
-  /// The gradient of q, k or v before the rotation, and its row width.
-  private func gathered(_ linear: LinearLayer) -> (UnsafeMutablePointer<Float>, Int) {
+  /// The gradient of q, k or v before rotation and norm, and its row width.
+  private func gathered(
+    _ linear: LinearLayer, _ index: Int
+  ) -> (UnsafeMutablePointer<Float>, Int) {
     let wide = padded(shape.queryWidth)
     if linear == .query {
       let dq = pass.floats(pass.dq, rows.lowerBound, wide)
-      rotateBack(dq, heads: shape.heads)
+      rotateBack(linear, index, dq)
+      unnormHeads(linear, index, dq)
       return (dq, wide)
     }
     let narrow = padded(shape.keyValueWidth)
@@ -176,18 +172,12 @@ struct BlockBackward {
       rows: rows.count, heads: shape.heads, keyValueHeads: shape.keyValueHeads,
       dimension: shape.headDimension, pass.floats(source, rows.lowerBound, wide), width: wide,
       to: out, width: narrow)
-    if linear == .key { rotateBack(out, heads: shape.keyValueHeads) }
+    rotateBack(linear, index, out)
+    unnormHeads(linear, index, out)
     return (out, narrow)
   }
 
-  private func rotateBack(_ x: UnsafeMutablePointer<Float>, heads: Int) {
-    Kernels.rotate(
-      rows: rows.count, first: rows.lowerBound, length: pass.length, heads: heads,
-      dimension: shape.headDimension, x, width: padded(heads * shape.headDimension),
-      turns: pass.rotation.start, inverse: true)
-  }
-
-  private func recallStrip(
+  func recallStrip(
     _ slot: Slot, _ strip: Range<Int>, _ scratch: Slot
   ) -> UnsafeMutablePointer<Float> {
     let out = pass.arena.floats(scratch)

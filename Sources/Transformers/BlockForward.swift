@@ -11,10 +11,10 @@ struct BlockForward {
   let rows: Range<Int>
   let slots: WorkerSlots
 
-  private var shape: DecoderConfiguration { pass.shape }
-  private var hidden: Int { padded(shape.hidden) }
+  var shape: DecoderConfiguration { pass.shape }
+  var hidden: Int { padded(shape.hidden) }
   private var panel: UnsafeMutablePointer<Float> { pass.arena.floats(slots.panel) }
-  private var x: UnsafeMutablePointer<Float> { pass.floats(pass.x, rows.lowerBound, hidden) }
+  var x: UnsafeMutablePointer<Float> { pass.floats(pass.x, rows.lowerBound, hidden) }
 
   init(model: FrozenModel, adapter: ModelAdapter?, pass: Pass, block: Int, worker: Int) {
     self.model = model
@@ -31,13 +31,12 @@ struct BlockForward {
     }
   }
 
-  /// x[R, H] → q[R, Q], k[R, V], v[R, V], rotated and kept.
+  /// x[R, H] → q[R, Q], k[R, V], v[R, V], normed, rotated and kept.
   func enterAttention(_ index: Int) {
     let layer = model.layers[index]
     let kept = pass.layers[index]
     let group = adapter?.layers[index]?.attention
-    let y = pass.arena.floats(slots.wideA)
-    norm(layer.inputNorm, to: y, unit: kept.unit1, factors: kept.factors1)
+    let y = enter(layer.attentionNorm, kept.attentionNorm)
     let h = lowRankInput(group, kept.hAttention)
     group?.project(rows: rows.count, y, width: hidden, to: h)
     let operand = Operand(
@@ -56,7 +55,9 @@ struct BlockForward {
       if let group, let member = group.member(linear) {
         group.expand(member, rows: rows.count, h, addingTo: out, width: padded(width))
       }
-      if linear != .value { rotate(out, heads: heads) }
+      addBias(linear, index, to: out, width: padded(width))
+      normHeads(linear, index, out)
+      rotate(linear, index, out)
       Kernels.keep(
         out, count: rows.count * padded(width), in: pass.row(slot, rows.lowerBound, width),
         as: pass.storage)
@@ -75,35 +76,38 @@ struct BlockForward {
     let operand = Operand(
       rows: rows.count, depth: shape.queryWidth, attended, width: width, for: matrix,
       scratch: pass.arena.floats(slots.operandA))
+    let (out, onto) = output
     matrix.forward(
-      rows: rows.count, operand, to: x, width: hidden, adding: true, panel: panel)
+      rows: rows.count, operand, to: out, width: hidden, adding: onto, panel: panel)
     if let group = adapter?.layers[index]?.output {
       let h = lowRankInput(group, kept.hOutput)
       group.project(rows: rows.count, attended, width: width, to: h)
-      group.expand(group.members[0], rows: rows.count, h, addingTo: x, width: hidden)
+      group.expand(group.members[0], rows: rows.count, h, addingTo: out, width: hidden)
     }
+    addBias(.output, index, to: out, width: hidden)
+    settle(model.layers[index].attentionNorm, kept.attentionNorm)
   }
 
-  /// x[R, H] += silu(y·W_gᵀ) ⊙ (y·W_uᵀ) · W_dᵀ with y the second norm, strip by strip of F.
+  /// x[R, H] += silu(y·W_gᵀ) ⊙ (y·W_uᵀ) · W_dᵀ with y the second norm, strip by strip of F; other
+  /// activations and norms as the configuration says.
   func feedForward(_ index: Int) {
     let layer = model.layers[index]
     let kept = pass.layers[index]
     let groups = adapter?.layers[index]
-    let y = pass.arena.floats(slots.wideA)
-    norm(layer.middleNorm, to: y, unit: kept.unit2, factors: kept.factors2)
+    let y = enter(layer.feedForwardNorm, kept.feedForwardNorm)
     let h = lowRankInput(groups?.feedForward, kept.hFeedForward)
     groups?.feedForward?.project(rows: rows.count, y, width: hidden, to: h)
     let operand = Operand(
-      rows: rows.count, depth: shape.hidden, y, width: hidden, for: layer[.gate], layer[.up],
+      rows: rows.count, depth: shape.hidden, y, width: hidden,
+      for: layer[shape.activation.isGated ? .gate : .up], layer[.up],
       scratch: pass.arena.floats(slots.operandA))
     // Its own place even when nothing is kept: h is in use until the last strip.
     let hDown = kept.hDown.map { downRow($0, groups) } ?? pass.arena.floats(slots.dh)
     let act = pass.arena.floats(slots.act)
+    let (out, onto) = output
     for strip in pass.strips {
-      let gate = half(.gate, slots.gate, strip, operand, h, index, kept.gate)
-      let up = half(.up, slots.up, strip, operand, h, index, kept.up)
       let width = padded(strip.count)
-      Kernels.swiglu(count: rows.count * width, gate: gate, up: up, to: act)
+      activate(index, strip: strip, operand, h: h, to: act)
       groups?.down?.project(
         rows: rows.count, act, width: width, inputs: strip, to: hDown,
         adding: strip.lowerBound > 0)
@@ -112,11 +116,13 @@ struct BlockForward {
         Operand(
           rows: rows.count, depth: strip.count, act, width: width, for: layer[.down],
           scratch: pass.arena.floats(slots.operandB)),
-        inputs: strip, to: x, width: hidden, adding: true, panel: panel)
+        inputs: strip, to: out, width: hidden, adding: onto || strip.lowerBound > 0, panel: panel)
     }
     if let group = groups?.down {
-      group.expand(group.members[0], rows: rows.count, hDown, addingTo: x, width: hidden)
+      group.expand(group.members[0], rows: rows.count, hDown, addingTo: out, width: hidden)
     }
+    addBias(.down, index, to: out, width: hidden)
+    settle(layer.feedForwardNorm, kept.feedForwardNorm)
   }
 
   /// last[R, H] ← the final norm of x.
@@ -133,7 +139,7 @@ struct BlockForward {
   // MARK: Parts
 
   /// One strip of gate or up, with its LoRA, kept if the pass keeps it.
-  private func half(
+  func half(
     _ linear: LinearLayer, _ scratch: Slot, _ strip: Range<Int>, _ y: Operand,
     _ h: UnsafePointer<Float>, _ index: Int, _ slot: Slot?
   ) -> UnsafeMutablePointer<Float> {
@@ -144,29 +150,13 @@ struct BlockForward {
     if let group = adapter?.layers[index]?.feedForward, let member = group.member(linear) {
       group.expand(member, rows: rows.count, h, outputs: strip, addingTo: out, width: width)
     }
+    addBias(linear, index, outputs: strip, to: out, width: width)
     if let slot {
       Kernels.keep(
         out, count: rows.count * width, in: pass.stripStart(slot, rows: rows, strip: strip),
         as: pass.storage)
     }
     return out
-  }
-
-  private func norm(
-    _ weight: FloatBuffer, to y: UnsafeMutablePointer<Float>, unit: Slot?, factors: Slot?
-  ) {
-    Kernels.norm(
-      rows: rows.count, width: shape.hidden, x, weight: weight.start,
-      epsilon: shape.normEpsilon, to: y,
-      kept: unit.map { pass.row($0, rows.lowerBound, shape.hidden) }, as: pass.storage,
-      factors: factors.map { pass.floats($0, rows.lowerBound, 1) })
-  }
-
-  private func rotate(_ x: UnsafeMutablePointer<Float>, heads: Int) {
-    Kernels.rotate(
-      rows: rows.count, first: rows.lowerBound, length: pass.length, heads: heads,
-      dimension: shape.headDimension, x, width: padded(heads * shape.headDimension),
-      turns: pass.rotation.start)
   }
 
   /// Where a group's H goes: its kept rows, or scratch.

@@ -4,9 +4,10 @@ import Tensors
 /// A frozen decoder of the Llama family with LoRA factors on it: loss, gradient, logits.
 ///
 /// Grouped-query attention, rotary positions by halves (as Hugging Face lays them out), RMSNorm,
-/// SwiGLU, tied or untied embeddings. Forward and backward are written out; there is no graph. One
-/// thread at a time uses a decoder; it spreads its work over the cores itself. The same inputs give
-/// the same bits, whatever the number of threads.
+/// SwiGLU, tied or untied embeddings, and the differences that the configuration names, each in a
+/// file of its own. Forward and backward are written out; there is no graph. One thread at a time
+/// uses a decoder; it spreads its work over the cores itself. The same inputs give the same bits,
+/// whatever the number of threads.
 public final class Decoder {
   /// The model's shape.
   public let configuration: DecoderConfiguration
@@ -270,6 +271,7 @@ public final class Decoder {
       keyValueHeads: configuration.keyValueHeads, dimension: configuration.headDimension,
       storage: pass.storage, q: arena.bytes(kept.q), k: arena.bytes(kept.k),
       v: arena.bytes(kept.v), out: arena.bytes(kept.attended),
+      starts: pass.sight.starts(windowed: configuration.window(of: index) != nil),
       logSums: arena.floats(kept.logSums))
   }
 }

@@ -49,7 +49,7 @@ public struct DecoderBenchmark {
     decoder = try Decoder(
       configuration: configuration, weights: RandomWeights(), computeType: computeType)
     let layout = try AdapterLayout(
-      rank: rank, alpha: 2 * rank, modules: configuration.linearModules(targets: targets))
+      rank: rank, alpha: 2 * rank, modules: try configuration.linearModules(targets: targets))
     var noise = Noise(state: 7)
     adapter = try Adapter(
       layout: layout, values: (0..<layout.count).map { _ in 0.02 * noise.next() })

@@ -1,4 +1,5 @@
-/// The shape of a decoder of the Llama family: how wide, how deep, and how positions turn.
+/// The shape of a decoder of the Llama family: how wide, how deep, and in what it differs from
+/// Llama.
 public struct DecoderConfiguration: Sendable, Equatable {
   /// Rows of the embedding and columns of the logits.
   public var vocabulary: Int
@@ -22,7 +23,24 @@ public struct DecoderConfiguration: Sendable, Equatable {
   /// The longest window the model was made for.
   public var maximumPositions: Int
 
-  /// Takes the shape as it is; `checked()` says whether it makes sense.
+  /// How the rotary wavelengths are stretched.
+  public var rotaryScaling = RotaryScaling.none
+  /// Blocks whose queries and keys are not turned by their positions.
+  public var unrotatedLayers: Set<Int> = []
+  /// How many positions the queries of `slidingLayers` see, themselves included.
+  public var slidingWindow: Int?
+  /// Blocks whose attention is cut to `slidingWindow`.
+  public var slidingLayers: Set<Int> = []
+  /// Linear layers that add a frozen bias.
+  public var biases: Set<LinearLayer> = []
+  /// How queries and keys are normalised.
+  public var headNorm = HeadNorm.none
+  /// Where the norms of a block's two halves stand.
+  public var normPlacement = NormPlacement.before
+  /// What stands between the products of the feed-forward block.
+  public var activation = Activation.swiglu
+
+  /// Takes the shape as it is, a plain Llama; `checked()` says whether it makes sense.
   public init(
     vocabulary: Int, hidden: Int, layers: Int, heads: Int, keyValueHeads: Int,
     headDimension: Int, intermediate: Int, ropeTheta: Double, normEpsilon: Float,
@@ -76,7 +94,45 @@ public struct DecoderConfiguration: Sendable, Equatable {
     guard ropeTheta.isFinite, ropeTheta > 0, normEpsilon.isFinite, normEpsilon >= 0 else {
       throw TransformersError.configuration("ropeTheta and normEpsilon must be finite, positive")
     }
+    try checkDifferences()
     return self
+  }
+
+  /// The linear layers of every block, in the block's order.
+  public var linears: [LinearLayer] {
+    LinearLayer.allCases.filter { $0 != .gate || activation.isGated }
+  }
+
+  /// The names of a block's two norms, after the block's prefix.
+  public var normNames: (attention: String, feedForward: String) {
+    switch normPlacement {
+    case .before: ("input_layernorm.weight", "post_attention_layernorm.weight")
+    case .after: ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")
+    }
+  }
+
+  /// What differs from Llama.
+  private func checkDifferences() throws {
+    guard rotaryScaling.isSound(headDimension: headDimension) else {
+      throw TransformersError.configuration(
+        "rotaryScaling is \(rotaryScaling); its numbers must be above zero, high above low, and "
+          + "divisors one for each pair of a head")
+    }
+    for (name, blocks) in [
+      ("unrotatedLayers", unrotatedLayers), ("slidingLayers", slidingLayers),
+    ] {
+      for block in blocks.sorted() where !(0..<layers).contains(block) {
+        throw TransformersError.configuration(
+          "\(name) names block \(block); there are \(layers), counted from 0")
+      }
+    }
+    guard slidingLayers.isEmpty || (slidingWindow ?? 0) > 0 else {
+      throw TransformersError.configuration(
+        "slidingWindow is \(slidingWindow ?? 0); sliding layers need one of at least 1")
+    }
+    guard biases.isSubset(of: linears) else {
+      throw TransformersError.configuration("biases name a gate, which this model does not have")
+    }
   }
 }
 

@@ -2,26 +2,54 @@ import Tensors
 
 /// The frozen tensors of one decoder block.
 final class FrozenLayer {
-  /// By `LinearLayer.index`.
-  private let matrices: [FrozenMatrix]
-  let inputNorm: FloatBuffer
-  let middleNorm: FloatBuffer
+  /// By `LinearLayer.index`; nil for the gate of a model that has none.
+  private let matrices: [FrozenMatrix?]
+  /// By `LinearLayer.index`; nil where there is none.
+  private let biases: [FloatBuffer?]
+  /// Before or after the attention, as the configuration says.
+  let attentionNorm: FloatBuffer
+  /// Before or after the feed-forward block.
+  let feedForwardNorm: FloatBuffer
+  private let queryNorm, keyNorm: FloatBuffer?
+  /// The activation's curve, where it has one.
+  let curve: XIELUCurve?
 
   init(
     index: Int, configuration: DecoderConfiguration, reader: TensorReader
   ) throws {
     let prefix = "model.layers.\(index)."
+    let own = Set(configuration.linears)
     matrices = try LinearLayer.allCases.map { layer in
+      guard own.contains(layer) else { return nil }
       let shape = configuration.shape(of: layer)
       return try reader.matrix(
         layer.path(layer: index) + ".weight", rows: shape.outputs, columns: shape.inputs)
     }
-    inputNorm = try reader.vector(prefix + "input_layernorm.weight", configuration.hidden)
-    middleNorm = try reader.vector(
-      prefix + "post_attention_layernorm.weight", configuration.hidden)
+    biases = try LinearLayer.allCases.map { layer in
+      guard configuration.biases.contains(layer) else { return nil }
+      return try reader.vector(
+        layer.path(layer: index) + ".bias", configuration.shape(of: layer).outputs)
+    }
+    let norms = configuration.normNames
+    attentionNorm = try reader.vector(prefix + norms.attention, configuration.hidden)
+    feedForwardNorm = try reader.vector(prefix + norms.feedForward, configuration.hidden)
+    func headNorm(_ layer: LinearLayer, _ name: String) throws -> FloatBuffer? {
+      try configuration.normedHeads(of: layer).map {
+        try reader.vector(prefix + "self_attn.\(name).weight", $0.width)
+      }
+    }
+    queryNorm = try headNorm(.query, "q_norm")
+    keyNorm = try headNorm(.key, "k_norm")
+    curve = configuration.activation == .xielu ? try reader.curve(layer: index) : nil
   }
 
-  subscript(layer: LinearLayer) -> FrozenMatrix { matrices[layer.index] }
+  subscript(layer: LinearLayer) -> FrozenMatrix { matrices[layer.index]! }
+
+  func bias(_ layer: LinearLayer) -> FloatBuffer? { biases[layer.index] }
+
+  func headNorm(_ layer: LinearLayer) -> FloatBuffer? {
+    layer == .query ? queryNorm : layer == .key ? keyNorm : nil
+  }
 }
 
 extension LinearLayer {
@@ -58,38 +86,18 @@ final class TensorReader {
       UnsafeBufferPointer(values), rows: rows, columns: columns, storage: storage)
   }
 
-  /// A norm's weight with its padding.
+  /// One number.
+  func number(_ name: String) throws -> Float {
+    let values = UnsafeMutableBufferPointer(rebasing: buffer.values[..<1])
+    try weights.readTensor(name, into: values)
+    return values[0]
+  }
+
+  /// A norm's weight, or a bias, with its padding.
   func vector(_ name: String, _ count: Int) throws -> FloatBuffer {
     let vector = FloatBuffer(count: padded(count))
     try weights.readTensor(
       name, into: UnsafeMutableBufferPointer(rebasing: vector.values[..<count]))
     return vector
   }
-}
-
-/// The cosines and sines of every position's angles: `[length][2][headDimension / 2]`.
-///
-/// Angles are float32 products, as transformers computes them, so that long positions agree.
-final class RotationTable {
-  let length: Int
-  private let buffer: FloatBuffer
-
-  init(length: Int, configuration: DecoderConfiguration) {
-    self.length = length
-    let dimension = configuration.headDimension
-    let half = dimension / 2
-    buffer = FloatBuffer(count: length * dimension)
-    let frequencies = (0..<half).map { index in
-      Float(1 / power(configuration.ropeTheta, Double(2 * index) / Double(dimension)))
-    }
-    for position in 0..<length {
-      for index in 0..<half {
-        let angle = Double(Float(position) * frequencies[index])
-        buffer.start[position * dimension + index] = Float(cosine(angle))
-        buffer.start[position * dimension + half + index] = Float(sine(angle))
-      }
-    }
-  }
-
-  var start: UnsafePointer<Float> { UnsafePointer(buffer.start) }
 }

@@ -11,7 +11,7 @@ public final class KeyValueCache {
   let keys: [Slot]
   let values: [Slot]
   let panels: [Slot]
-  let x, y, q, k, v, attended, gate, up, act, h, scores, logits, operand: Slot
+  let x, y, sum, q, k, v, attended, gate, up, act, h, scores, logits, operand: Slot
   let rotation: RotationTable
 
   init(shape: DecoderConfiguration, capacity: Int, lowRank: Int) {
@@ -23,6 +23,7 @@ public final class KeyValueCache {
     panels = (0..<Workers.count).map { _ in layout.floats(FrozenMatrix.panelFloats) }
     x = layout.floats(padded(shape.hidden))
     y = layout.floats(padded(shape.hidden))
+    sum = layout.floats(padded(shape.hidden))
     q = layout.floats(padded(shape.queryWidth))
     k = layout.floats(narrow)
     v = layout.floats(narrow)
@@ -86,60 +87,108 @@ private struct SingleStep {
   func attend(_ index: Int) {
     let layer = model.layers[index]
     let groups = adapter?.layers[index]
-    norm(layer.inputNorm)
-    groups?.attention?.project(rows: 1, floats(cache.y), width: 0, to: floats(cache.h))
+    let y = enter(layer.attentionNorm)
+    groups?.attention?.project(rows: 1, floats(y), width: 0, to: floats(cache.h))
     for (linear, slot) in [(LinearLayer.query, cache.q), (.key, cache.k), (.value, cache.v)] {
-      product(layer[linear], cache.y, to: slot)
+      product(layer[linear], y, to: slot)
       expand(groups?.attention, linear, to: slot)
+      addBias(linear, index, to: slot)
+      place(linear, index, slot)
     }
-    rotate(cache.q, heads: shape.heads)
-    rotate(cache.k, heads: shape.keyValueHeads)
     let narrow = padded(shape.keyValueWidth)
-    (floats(cache.keys[index]) + cache.count * narrow).update(from: floats(cache.k), count: narrow)
-    (floats(cache.values[index]) + cache.count * narrow)
-      .update(from: floats(cache.v), count: narrow)
+    let (keys, values) = (floats(cache.keys[index]), floats(cache.values[index]))
+    (keys + cache.count * narrow).update(from: floats(cache.k), count: narrow)
+    (values + cache.count * narrow).update(from: floats(cache.v), count: narrow)
+    let first = Sight.first(cache.count, window: shape.window(of: index))
     CausalAttention.step(
       heads: shape.heads, keyValueHeads: shape.keyValueHeads, dimension: shape.headDimension,
-      count: cache.count + 1, floats(cache.q), keys: floats(cache.keys[index]),
-      values: floats(cache.values[index]), width: narrow, to: floats(cache.attended),
+      count: cache.count + 1 - first, floats(cache.q), keys: keys + first * narrow,
+      values: values + first * narrow, width: narrow, to: floats(cache.attended),
       scores: floats(cache.scores))
-    product(layer[.output], cache.attended, to: cache.x, adding: true)
+    let (out, onto) = output
+    product(layer[.output], cache.attended, to: out, adding: onto)
     groups?.output?.project(rows: 1, floats(cache.attended), width: 0, to: floats(cache.h))
-    expand(groups?.output, .output, to: cache.x)
+    expand(groups?.output, .output, to: out)
+    addBias(.output, index, to: out)
+    settle(layer.attentionNorm)
   }
 
   func feedForward(_ index: Int) {
     let layer = model.layers[index]
     let groups = adapter?.layers[index]
-    norm(layer.middleNorm)
-    groups?.feedForward?.project(rows: 1, floats(cache.y), width: 0, to: floats(cache.h))
-    for (linear, slot) in [(LinearLayer.gate, cache.gate), (.up, cache.up)] {
-      product(layer[linear], cache.y, to: slot)
+    let y = enter(layer.feedForwardNorm)
+    groups?.feedForward?.project(rows: 1, floats(y), width: 0, to: floats(cache.h))
+    for linear in shape.linears where linear == .gate || linear == .up {
+      let slot = linear == .gate ? cache.gate : cache.up
+      product(layer[linear], y, to: slot)
       expand(groups?.feedForward, linear, to: slot)
+      addBias(linear, index, to: slot)
     }
-    Kernels.swiglu(
-      count: padded(shape.intermediate), gate: floats(cache.gate), up: floats(cache.up),
-      to: floats(cache.act))
-    product(layer[.down], cache.act, to: cache.x, adding: true)
+    let width = padded(shape.intermediate)
+    if let curve = layer.curve {
+      Kernels.xielu(count: width, curve, up: floats(cache.up), to: floats(cache.act))
+    } else {
+      Kernels.swiglu(
+        count: width, gate: floats(cache.gate), up: floats(cache.up), to: floats(cache.act))
+    }
+    let (out, onto) = output
+    product(layer[.down], cache.act, to: out, adding: onto)
     groups?.down?.project(rows: 1, floats(cache.act), width: 0, to: floats(cache.h))
-    expand(groups?.down, .down, to: cache.x)
+    expand(groups?.down, .down, to: out)
+    addBias(.down, index, to: out)
+    settle(layer.feedForwardNorm)
   }
 
   func logits() -> [Float] {
-    norm(model.finalNorm)
+    norm(cache.x, model.finalNorm)
     product(model.head, cache.y, to: cache.logits)
     return [Float](UnsafeBufferPointer(start: floats(cache.logits), count: shape.vocabulary))
   }
 
-  private func norm(_ weight: FloatBuffer) {
+  // MARK: Parts, as in the files of the differences
+
+  /// A sub-layer's input.
+  private func enter(_ weight: FloatBuffer) -> Slot {
+    guard shape.normPlacement == .before else { return cache.x }
+    norm(cache.x, weight)
+    return cache.y
+  }
+
+  /// Where a sub-layer's output goes, and whether onto what is there.
+  private var output: (slot: Slot, onto: Bool) {
+    shape.normPlacement == .before ? (cache.x, true) : (cache.sum, false)
+  }
+
+  private func settle(_ weight: FloatBuffer) {
+    guard shape.normPlacement == .after else { return }
+    norm(cache.sum, weight)
+    Kernels.add(count: padded(shape.hidden), floats(cache.y), to: floats(cache.x))
+  }
+
+  private func norm(_ x: Slot, _ weight: FloatBuffer) {
     Kernels.norm(
-      rows: 1, width: shape.hidden, floats(cache.x), weight: weight.start,
+      rows: 1, width: shape.hidden, floats(x), weight: weight.start,
       epsilon: shape.normEpsilon, to: floats(cache.y), kept: nil, as: .f32, factors: nil)
   }
 
-  private func rotate(_ slot: Slot, heads: Int) {
+  private func addBias(_ linear: LinearLayer, _ index: Int, to slot: Slot) {
+    guard let bias = model.layers[index].bias(linear) else { return }
+    Kernels.add(
+      row: bias.start, count: shape.shape(of: linear).outputs, toRows: 1, floats(slot), width: 0)
+  }
+
+  /// The norm and the rotation of q or k.
+  private func place(_ linear: LinearLayer, _ index: Int, _ slot: Slot) {
+    if let heads = shape.normedHeads(of: linear) {
+      Kernels.headNorm(
+        rows: 1, heads: heads.count, dimension: heads.width, floats(slot), width: 0,
+        weight: model.layers[index].headNorm(linear)!.start, epsilon: shape.normEpsilon,
+        kept: nil, as: .f32, factors: nil)
+    }
+    guard linear != .value, !shape.unrotatedLayers.contains(index) else { return }
     Kernels.rotate(
-      rows: 1, first: cache.count, length: cache.capacity, heads: heads,
+      rows: 1, first: cache.count, length: cache.capacity,
+      heads: shape.shape(of: linear).outputs / shape.headDimension,
       dimension: shape.headDimension, floats(slot), width: 0, turns: cache.rotation.start)
   }
 

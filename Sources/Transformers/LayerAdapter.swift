@@ -58,7 +58,7 @@ final class ModelAdapter {
     self.layout = layout
     var places: [String: (layer: Int, linear: LinearLayer)] = [:]
     for index in 0..<configuration.layers {
-      for linear in LinearLayer.allCases {
+      for linear in configuration.linears {
         places[linear.path(layer: index)] = (index, linear)
       }
     }

@@ -10,8 +10,10 @@ enum Purpose: Sendable {
 
 /// The activations of one decoder block that outlive the work on a stretch of rows.
 struct LayerSlots {
-  /// Unit rows and factors of the two norms; absent when only losses are wanted.
-  let unit1, factors1, unit2, factors2: Slot?
+  /// The norms of the attention and of the feed-forward block.
+  let attentionNorm, feedForwardNorm: NormSlots
+  /// The norms of queries and keys, where there are any to go back through.
+  let queryNorm, keyNorm: HeadNormSlots?
   let q, k, v, attended, logSums: Slot
   let gate, up: Slot?
   /// H of the LoRA groups.
@@ -26,16 +28,20 @@ struct LayerSlots {
     func h(_ index: Int) -> Slot? {
       whole && widths[index] > 0 ? layout.floats(tokens * widths[index]) : nil
     }
-    unit1 = whole ? kept(shape.hidden) : nil
-    factors1 = whole ? layout.floats(tokens) : nil
-    unit2 = whole ? kept(shape.hidden) : nil
-    factors2 = whole ? layout.floats(tokens) : nil
+    attentionNorm = NormSlots(
+      shape: shape, tokens: tokens, storage: storage, purpose: purpose, layout: &layout)
+    feedForwardNorm = NormSlots(
+      shape: shape, tokens: tokens, storage: storage, purpose: purpose, layout: &layout)
+    queryNorm = HeadNormSlots(
+      .query, shape: shape, tokens: tokens, storage: storage, purpose: purpose, layout: &layout)
+    keyNorm = HeadNormSlots(
+      .key, shape: shape, tokens: tokens, storage: storage, purpose: purpose, layout: &layout)
     q = kept(shape.queryWidth)
     k = kept(shape.keyValueWidth)
     v = kept(shape.keyValueWidth)
     attended = kept(shape.queryWidth)
     logSums = layout.floats(tokens * shape.heads)
-    gate = whole ? kept(shape.intermediate) : nil
+    gate = whole && shape.activation.isGated ? kept(shape.intermediate) : nil
     up = whole ? kept(shape.intermediate) : nil
     hAttention = h(0)
     hOutput = h(1)
@@ -69,6 +75,7 @@ final class Pass {
   let layers: [LayerSlots]
   let workers: [WorkerSlots]
   let rotation: RotationTable
+  let sight: Sight
   /// The residual stream, its gradient, the last norm's output with what its way back needs.
   let x, dx, last, lastUnit, lastFactors: Slot
   /// Gradients around the attention, rows like q's.
@@ -97,6 +104,7 @@ final class Pass {
     blocks = Self.stretches(of: tokens, most: Self.mostRows)
     slices = Self.stretches(of: tokens, most: Self.sliceRows(shape))
     rotation = RotationTable(length: length, configuration: shape)
+    sight = Sight(shape: shape, tokens: tokens, length: length)
 
     var layout = ArenaLayout()
     let whole = purpose == .gradient

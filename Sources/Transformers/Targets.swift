@@ -75,9 +75,17 @@ extension DecoderConfiguration {
   }
 
   /// The modules that exist in this model for `targets`: block by block, in the block's order.
-  public func linearModules(targets: Targets) -> [AdapterModule] {
-    (0..<layers).flatMap { index in
-      targets.layers.map { layer in
+  ///
+  /// - Throws: `TransformersError.target` that names a layer that this model does not have.
+  public func linearModules(targets: Targets) throws -> [AdapterModule] {
+    let own = linears
+    for layer in targets.layers where targets != .allLinear && !own.contains(layer) {
+      throw TransformersError.target(
+        "this model has no \(layer.rawValue); it has "
+          + own.map(\.rawValue).joined(separator: ", "))
+    }
+    return (0..<layers).flatMap { index in
+      targets.layers.filter(own.contains).map { layer in
         let shape = shape(of: layer)
         return AdapterModule(
           path: layer.path(layer: index), inputs: shape.inputs, outputs: shape.outputs)

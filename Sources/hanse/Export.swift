@@ -67,7 +67,7 @@ struct Export: AsyncParsableCommand {
     let contents = try PEFTFolder.read(source.folder, for: base.configuration)
     switch format {
     case .peft: try PEFTFolder.write(contents.adapter, baseModel: source.model, to: out)
-    case .gguf: try GGUFAdapter.write(contents.adapter, for: base.configuration, to: out)
+    case .gguf: try GGUFAdapter.write(contents.adapter, for: base, to: out)
     case .merged: try MergedModel.write(base, contents.adapter, to: out)
     }
     let exported = Exported(

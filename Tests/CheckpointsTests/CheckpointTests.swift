@@ -44,17 +44,26 @@ import Transformers
   }
 
   @Test(arguments: [
-    ("\"model_type\": \"llama\"", "\"model_type\": \"mistral\"", "model_type"),
+    ("\"model_type\": \"llama\"", "\"model_type\": \"gemma2\"", "model_type"),
     ("\"LlamaForCausalLM\"", "\"Qwen2ForCausalLM\"", "architectures"),
-    ("\"attention_bias\": false", "\"attention_bias\": true", "attention_bias"),
-    ("\"mlp_bias\": false", "\"mlp_bias\": true", "mlp_bias"),
+    ("\"attention_bias\": false", "\"attention_bias\": true", "self_attn.q_proj.bias"),
+    ("\"mlp_bias\": false", "\"mlp_bias\": true", "mlp.gate_proj.bias"),
     ("\"mlp_bias\": false", "\"sliding_window\": 128", "sliding_window"),
     ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "hidden_act"),
     ("\"attention_dropout\": 0.0", "\"attention_dropout\": 0.1", "attention_dropout"),
-    ("\"rope_type\": \"default\"", "\"rope_type\": \"llama3\"", "rope_parameters.rope_type"),
+    ("\"rope_type\": \"default\"", "\"rope_type\": \"llama3\"", "rope_parameters.low_freq_factor"),
+    ("\"rope_type\": \"default\"", "\"rope_type\": \"yarn\"", "rope_parameters.rope_type"),
+    ("\"rope_type\": \"default\"", "\"rope_type\": \"linear\"", "rope_parameters.factor"),
+    ("\"rope_type\": \"default\"", "\"mscale\": 2", "rope_parameters.mscale"),
+    ("\"rope_type\": \"default\"", "\"type\": \"default\", \"rope_type\": \"linear\"", "type"),
     (
       "\"mlp_bias\": false", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0}",
-      "rope_scaling.type"
+      "rope_scaling beside"
+    ),
+    ("\"mlp_bias\": false", "\"partial_rotary_factor\": 0.5", "partial_rotary_factor"),
+    (
+      "\"mlp_bias\": false", "\"layer_types\": [\"full_attention\", \"sliding_attention\"]",
+      "layer_types[1]"
     ),
     ("\"vocab_size\": 96", "\"vocab_size\": -1", "vocab_size"),
     ("\"vocab_size\": 96", "\"vocab_size\": 1e40", "vocab_size"),
@@ -108,7 +117,7 @@ import Transformers
   }
 
   @Test(arguments: [
-    ("general.architecture", GGUFWriter.Value.string("qwen2")),
+    ("general.architecture", GGUFWriter.Value.string("gemma2")),
     ("llama.expert_count", .u32(8)),
     ("llama.rope.scaling.type", .string("linear")),
     ("llama.attention.sliding_window", .u32(64)),

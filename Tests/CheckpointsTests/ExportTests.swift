@@ -50,7 +50,7 @@ import Transformers
     let folder = Folder()
     let base = try Checkpoint.open(Fixture.tied + "/model.gguf")
     let adapter = try PEFTFolder.read(Fixture.tied + "/adapter").adapter
-    try GGUFAdapter.write(adapter, for: base.configuration, to: folder.path + "/adapter.gguf")
+    try GGUFAdapter.write(adapter, for: base, to: folder.path + "/adapter.gguf")
     let file = try TensorFile.open(folder.path + "/adapter.gguf")
     #expect(file.metadata["general.type"]?.string == "adapter")
     #expect(file.metadata["adapter.type"]?.string == "lora")

@@ -11,7 +11,7 @@ import Transformers
     let contents = try PEFTFolder.read(Fixture.tied + "/adapter", for: configuration)
     let layout = contents.adapter.layout
     #expect(layout.rank == 4 && layout.alpha == 8)
-    #expect(layout.modules == configuration.linearModules(targets: .allLinear))
+    #expect(try layout.modules == configuration.linearModules(targets: .allLinear))
     #expect(contents.dropout == 0 && contents.baseModel == nil)
     let file = try TensorFile.open(Fixture.tied + "/adapter/adapter_model.safetensors")
     for factor in layout.factors {

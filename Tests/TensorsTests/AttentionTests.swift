@@ -5,7 +5,23 @@ import Testing
 @Suite struct AttentionTests {
   struct Shape: CustomTestStringConvertible {
     let windows, length, heads, shared, dimension: Int
-    var testDescription: String { "\(windows)×\(length), \(heads)/\(shared) heads of \(dimension)" }
+    /// Positions that a query sees, and the length of the documents in a window; 0: all, one.
+    var sight = 0
+    var document = 0
+    var testDescription: String {
+      "\(windows)×\(length), \(heads)/\(shared) heads of \(dimension), sight \(sight), "
+        + "documents of \(document)"
+    }
+    /// For each row the first position of its window that it sees.
+    var starts: [Int32]? {
+      guard sight > 0 || document > 0 else { return nil }
+      return (0..<rows).map { row in
+        let position = row % length
+        let near = sight > 0 ? position - sight + 1 : 0
+        let own = document > 0 ? position / document * document : 0
+        return Int32(max(near, own, 0))
+      }
+    }
     var rows: Int { windows * length }
     var queryWidth: Int { heads * dimension }
     var keyWidth: Int { shared * dimension }
@@ -17,13 +33,18 @@ import Testing
     Shape(windows: 1, length: 57, heads: 3, shared: 1, dimension: 64),
     Shape(windows: 1, length: 130, heads: 2, shared: 2, dimension: 20),
     Shape(windows: 1, length: 40, heads: 1, shared: 1, dimension: 128),
+    Shape(windows: 2, length: 9, heads: 4, shared: 2, dimension: 6, sight: 3),
+    Shape(windows: 2, length: 130, heads: 2, shared: 1, dimension: 20, sight: 40),
+    Shape(windows: 1, length: 150, heads: 1, shared: 1, dimension: 32, sight: 1),
+    Shape(windows: 2, length: 140, heads: 2, shared: 1, dimension: 16, document: 33),
+    Shape(windows: 1, length: 140, heads: 2, shared: 1, dimension: 16, sight: 20, document: 61),
   ]
 
   /// Out of plain loops in double: row-major [rows][heads * dimension].
   static func plain(_ s: Shape, _ q: [Double], _ k: [Double], _ v: [Double]) -> [Double] {
     var out = [Double](repeating: 0, count: s.rows * s.queryWidth)
     for row in 0..<s.rows {
-      let first = row / s.length * s.length
+      let first = row / s.length * s.length + (s.starts.map { Int($0[row]) } ?? 0)
       for head in 0..<s.heads {
         let own = row * s.queryWidth + head * s.dimension
         let shared = head / (s.heads / s.shared) * s.dimension
@@ -48,6 +69,7 @@ import Testing
     let shape: Shape
     let (q, k, v, d): ([Float], [Float], [Float], [Float])
     var out, lse, dq, dk, dv, scratch: [Float]
+    let starts: UnsafePointer<Int32>?
 
     init(_ shape: Shape) {
       self.shape = shape
@@ -60,7 +82,14 @@ import Testing
       lse = [Float](repeating: 0, count: shape.rows * shape.heads)
       scratch = [Float](
         repeating: .nan, count: hk_attention_floats(shape.length, shape.dimension))
+      starts = shape.starts.map { list in
+        let copy = UnsafeMutablePointer<Int32>.allocate(capacity: list.count)
+        copy.initialize(from: list, count: list.count)
+        return UnsafePointer(copy)
+      }
     }
+
+    deinit { starts?.deallocate() }
 
     func run(backward: Bool) {
       let s = shape
@@ -82,8 +111,9 @@ import Testing
                           length: s.length, heads: s.heads, kv_heads: s.shared,
                           dimension: s.dimension, bf16: 0, ldq: hk_padded(s.queryWidth),
                           ldk: hk_padded(s.keyWidth), q: q.baseAddress!, k: k.baseAddress!,
-                          v: v.baseAddress!, out: out.baseAddress!, lse: lse.baseAddress!,
-                          dout: d.baseAddress!, dq: dq.baseAddress!, dk: dk.baseAddress!,
+                          v: v.baseAddress!, out: out.baseAddress!, starts: starts,
+                          lse: lse.baseAddress!, dout: d.baseAddress!, dq: dq.baseAddress!,
+                          dk: dk.baseAddress!,
                           dv: dv.baseAddress!)
                         for task in 0..<s.windows * s.heads {
                           if backward {

@@ -77,11 +77,11 @@ def make_stream(vocabulary, count, seed):
     return tokens
 
 
-def with_adapter(model, seed):
+def with_adapter(model, seed, rank=RANK):
     """The model under LoRA with random factors: B too, or the gradient of A would be zero."""
     torch.manual_seed(seed)
     wrapped = peft.get_peft_model(model, peft.LoraConfig(
-        r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"))
+        r=rank, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"))
     with torch.no_grad():
         for name, weight in wrapped.named_parameters():
             if "lora_B" in name:
@@ -261,4 +261,5 @@ def main():
         make_real(sys.argv[1], folder / "smollm2")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -38,7 +38,7 @@ final class TinyModel {
   /// An adapter in its starting state.
   func adapter(_ name: String) throws -> String {
     let layout = try AdapterLayout(
-      rank: 4, alpha: 8, modules: configuration.linearModules(targets: .allLinear))
+      rank: 4, alpha: 8, modules: try configuration.linearModules(targets: .allLinear))
     let seed = [UInt8](repeating: 7, count: 32)
     let adapter = CanonicalAdapter.start(layout: layout, seed: seed).rounded()
     try PEFTFolder.write(adapter, baseModel: model, to: folder + "/" + name)

@@ -24,13 +24,29 @@ final class InventedWeights: DecoderWeights {
     invent("model.norm.weight", c.hidden, around: 1, width: 0.3)
     for layer in 0..<c.layers {
       let prefix = "model.layers.\(layer)."
-      invent(prefix + "input_layernorm.weight", c.hidden, around: 1, width: 0.3)
-      invent(prefix + "post_attention_layernorm.weight", c.hidden, around: 1, width: 0.3)
-      for linear in LinearLayer.allCases {
+      invent(prefix + c.normNames.attention, c.hidden, around: 1, width: 0.3)
+      invent(prefix + c.normNames.feedForward, c.hidden, around: 1, width: 0.3)
+      for linear in c.linears {
         let shape = c.shape(of: linear)
         invent(
           linear.path(layer: layer) + ".weight", shape.inputs * shape.outputs, around: 0,
           width: 1.7 / Float(shape.inputs).squareRoot())
+        if c.biases.contains(linear) {
+          invent(linear.path(layer: layer) + ".bias", shape.outputs, around: 0, width: 0.5)
+        }
+      }
+      for (linear, name) in [(LinearLayer.query, "q_norm"), (.key, "k_norm")] {
+        if let width = c.headNormWidth(of: linear) {
+          invent(prefix + "self_attn.\(name).weight", width, around: 1, width: 0.4)
+        }
+      }
+      if c.activation == .xielu {
+        for (name, center) in [("alpha_p", 0.2), ("alpha_n", -1.05)] as [(String, Float)] {
+          invent(prefix + "mlp.act_fn." + name, 1, around: center, width: 0.5)
+        }
+        tensors[prefix + "mlp.act_fn.beta"] = [0.5]
+        // Far from zero, so that the stretch that it cuts is met.
+        tensors[prefix + "mlp.act_fn.eps"] = [-0.25]
       }
     }
   }
@@ -64,14 +80,17 @@ struct Referee {
     }
     for layer in 0..<c.layers {
       let prefix = "model.layers.\(layer)."
-      let attended = attention(x.map { norm($0, prefix + "input_layernorm.weight") }, layer)
-      for row in x.indices { x[row] = sum(x[row], linear(attended[row], .output, layer)) }
+      let (first, second) = (prefix + c.normNames.attention, prefix + c.normNames.feedForward)
+      let before = c.normPlacement == .before
+      let attended = attention(before ? x.map { norm($0, first) } : x, layer)
       for row in x.indices {
-        let y = norm(x[row], prefix + "post_attention_layernorm.weight")
-        let gate = linear(y, .gate, layer)
-        let up = linear(y, .up, layer)
-        let act = zip(gate, up).map { $0 / (1 + exp(-$0)) * $1 }
-        x[row] = sum(x[row], linear(act, .down, layer))
+        let out = linear(attended[row], .output, layer)
+        x[row] = sum(x[row], before ? out : norm(out, first))
+      }
+      for row in x.indices {
+        let y = before ? norm(x[row], second) : x[row]
+        let out = linear(activation(y, layer), .down, layer)
+        x[row] = sum(x[row], before ? out : norm(out, second))
       }
     }
     let head = c.tiedEmbeddings ? embedding : weights["lm_head.weight"].map(Double.init)
@@ -92,21 +111,29 @@ struct Referee {
 
   private func attention(_ y: [[Double]], _ layer: Int) -> [[Double]] {
     let d = c.headDimension
-    let q = y.indices.map { rotated(linear(y[$0], .query, layer), at: $0) }
-    let k = y.indices.map { rotated(linear(y[$0], .key, layer), at: $0) }
+    func placed(_ position: Int, _ projection: LinearLayer) -> [Double] {
+      let x = normed(linear(y[position], projection, layer), projection, layer)
+      return c.unrotatedLayers.contains(layer) ? x : rotated(x, at: position)
+    }
+    let q = y.indices.map { placed($0, .query) }
+    let k = y.indices.map { placed($0, .key) }
     let v = y.map { linear($0, .value, layer) }
     return y.indices.map { position in
       (0..<c.heads).flatMap { head in
         let shared = head / (c.heads / c.keyValueHeads)
         let query = q[position][head * d..<(head + 1) * d]
-        let scores = (0...position).map { other in
+        let window = c.slidingLayers.contains(layer) ? c.slidingWindow ?? 0 : y.count
+        let seen = max(0, position - window + 1)...position
+        let scores = seen.map { other in
           exp(
             zip(query, k[other][shared * d..<(shared + 1) * d]).reduce(0) { $0 + $1.0 * $1.1 }
               / Double(d).squareRoot())
         }
         let total = scores.reduce(0, +)
         return (0..<d).map { index in
-          (0...position).reduce(0) { $0 + scores[$1] / total * v[$1][shared * d + index] }
+          seen.reduce(0) {
+            $0 + scores[$1 - seen.lowerBound] / total * v[$1][shared * d + index]
+          }
         }
       }
     }
@@ -118,7 +145,8 @@ struct Referee {
     var out = x
     for head in 0..<x.count / d {
       for index in 0..<half {
-        let angle = Double(position) / pow(c.ropeTheta, Double(2 * index) / Double(d))
+        let plain = 1 / pow(c.ropeTheta, Double(2 * index) / Double(d))
+        let angle = Double(position) * scaled(plain, index)
         let (a, b) = (x[head * d + index], x[head * d + index + half])
         out[head * d + index] = a * cos(angle) - b * sin(angle)
         out[head * d + index + half] = b * cos(angle) + a * sin(angle)
@@ -127,10 +155,50 @@ struct Referee {
     return out
   }
 
+  private func scaled(_ frequency: Double, _ index: Int) -> Double {
+    switch c.rotaryScaling {
+    case .none: return frequency
+    case .linear(let factor): return frequency / factor
+    case .divisors(let list): return frequency / Double(list[index])
+    case .llama3(let factor, let low, let high, let original):
+      let turns = Double(original) * frequency / (2 * Double.pi)
+      let blend = min(max((turns - low) / (high - low), 0), 1)
+      return frequency * (blend + (1 - blend) / factor)
+    }
+  }
+
+  /// The norm of queries or keys: of each head, or of all of them as one.
+  private func normed(_ x: [Double], _ linear: LinearLayer, _ layer: Int) -> [Double] {
+    guard let width = c.headNormWidth(of: linear) else { return x }
+    let name = linear == .query ? "q_norm" : "k_norm"
+    return stride(from: 0, to: x.count, by: width).flatMap { start in
+      norm(
+        Array(x[start..<start + width]), "model.layers.\(layer).self_attn.\(name).weight")
+    }
+  }
+
+  private func activation(_ y: [Double], _ layer: Int) -> [Double] {
+    let up = linear(y, .up, layer)
+    guard c.activation == .xielu else {
+      return zip(linear(y, .gate, layer), up).map { $0 / (1 + exp(-$0)) * $1 }
+    }
+    func number(_ name: String) -> Double {
+      Double(weights["model.layers.\(layer).mlp.act_fn.\(name)"][0])
+    }
+    let (beta, eps) = (number("beta"), number("eps"))
+    let positive = log1p(exp(number("alpha_p")))
+    let negative = beta + log1p(exp(number("alpha_n")))
+    return up.map { x in
+      x > 0
+        ? positive * x * x + beta * x : negative * (expm1(min(x, eps)) - x) + beta * x
+    }
+  }
+
   private func linear(_ x: [Double], _ linear: LinearLayer, _ layer: Int) -> [Double] {
     let path = linear.path(layer: layer)
     let outputs = c.shape(of: linear).outputs
-    let base = product(x, weights[path + ".weight"].map(Double.init), outputs: outputs)
+    var base = product(x, weights[path + ".weight"].map(Double.init), outputs: outputs)
+    if c.biases.contains(linear) { base = sum(base, weights[path + ".bias"].map(Double.init)) }
     guard let layout, let module = layout.modules.firstIndex(where: { $0.path == path }) else {
       return base
     }

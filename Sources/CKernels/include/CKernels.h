@@ -178,6 +178,37 @@ void hk_swiglu_forward(long n, const float *gate, const float *up, float *act);
 /// From gate, up and the gradient of act: gate ← its gradient, up ← its gradient, dact ← act.
 void hk_swiglu_backward(long n, float *gate, float *up, float *dact);
 
+/// RMSNorm of every head by itself, in place: head h of a row is x[h * dimension ..<
+/// (h + 1) * dimension], and all heads share weight[dimension]. One head as wide as the row makes
+/// it a norm of the whole row. x̂ goes to `kept`, laid out like x, and rstd to rstd[rows][heads],
+/// where they are not null. The row's padding is left alone.
+void hk_head_norm_forward(
+  long rows, long heads, long dimension, float *x, long ldx, const float *weight, float epsilon,
+  void *_Nullable kept, int bf16, float *_Nullable rstd);
+
+/// In place: the gradient of the norm's output becomes that of its input, as hk_norm_backward says.
+void hk_head_norm_backward(
+  long rows, long heads, long dimension, float *dx, long ldx, const float *weight,
+  const void *kept, int bf16, const float *rstd);
+
+/// The curve xIELU (Huang and Schlag, 2024, arXiv:2411.13010) as transformers computes it:
+/// positive · x² + beta · x above zero, negative · (e^min(x, epsilon) − 1 − x) + beta · x below.
+typedef struct {
+  float positive, negative, beta, epsilon;
+} hk_xielu;
+
+/// act = xIELU(up) over n elements, a multiple of 16.
+void hk_xielu_forward(long n, const hk_xielu *curve, const float *up, float *act);
+
+/// From up and the gradient of act: up ← its gradient, dact ← act.
+void hk_xielu_backward(long n, const hk_xielu *curve, float *up, float *dact);
+
+/// x += y over n elements.
+void hk_add(long n, float *x, const float *y);
+
+/// Adds row[width] to each of the rows.
+void hk_add_row(long rows, long width, const float *row, float *x, long ldx);
+
 /// out[kv head] = Σ of x over the query heads that share it; rows of heads of `dimension`.
 void hk_sum_groups(
   long rows, long heads, long kv_heads, long dimension, const float *x, long ldx, float *out,
@@ -214,6 +245,9 @@ typedef struct {
   long ldq, ldk;
   const void *q, *k, *v;
   void *out;
+  /// For each row, the first position of its window that it sees, at most its own and never falling
+  /// within a window; null: all from 0. Sliding windows and documents side by side are made so.
+  const int32_t *_Nullable starts;
   /// log Σ exp of each query's scores, [windows * heads][length].
   float *lse;
   /// Backward only: gradient of out, then those of q, k, v. Every query head has its own dk and dv,
