@@ -5,7 +5,7 @@ import Containers
 struct HuggingFaceFolder {
   private let folder: String
   private let path: String
-  private let json: JSONValue
+  let json: JSONValue
 
   init(_ folder: String) throws {
     self.folder = folder.hasSuffix("/") ? String(folder.dropLast()) : folder
@@ -27,35 +27,54 @@ struct HuggingFaceFolder {
     }
   }
 
-  private func unsupported(_ what: String) -> TokenizerError {
+  func unsupported(_ what: String) -> TokenizerError {
     .unsupported(path: path, what: what)
   }
 
-  private func malformed(_ place: String, _ reason: String) -> TokenizerError {
+  func malformed(_ place: String, _ reason: String) -> TokenizerError {
     .malformed(path: path, place: place, reason: reason)
   }
 
   func tokenizer() throws -> Tokenizer {
     guard let model = json["model"]?.object else { throw malformed("model", "there is none") }
     try checkModel(model)
+    let normalizer = try normalizer()
+    let (preTokenizer, isByteLevel) = try preTokenizer()
+    let decoding = try decoding(isByteLevel: isByteLevel, preTokenizer)
+    let byteFallback = model["byte_fallback"]?.bool ?? false
+    guard !isByteLevel || !byteFallback else { throw unsupported("byte_fallback with ByteLevel") }
     let merges = try merges(model)
-    let unknown = model["unk_token"]?.string
-    let tokens = try tokens(model)
+    let tokens = try tokens(model, normalizer)
     let vocabulary = try Vocabulary(
       tokens: tokens, merges: merges, looksUpWords: model["ignore_merges"]?.bool ?? false,
-      unknown: unknown.flatMap { text in
-        tokens.firstIndex { $0.text == text }.map(Int32.init)
-      }, path: path)
+      unknown: try unknown(model, tokens),
+      alphabet: isByteLevel
+        ? .bytes
+        : .scalars(
+          byteFallback: byteFallback, blank: decoding.blank, readsBytes: decoding.readsBytes),
+      path: path)
     let configuration = try Self.read(folder + "/tokenizer_config.json")
     return try Tokenizer(
-      vocabulary: vocabulary, preTokenizer: preTokenizer(), composes: composes(),
+      vocabulary: vocabulary, preTokenizer: preTokenizer, normalizer: normalizer,
+      stripsFirstBlank: decoding.stripsFirstBlank,
       endOfSequence: endOfSequence(configuration, tokens),
       chatTemplate: chatTemplate(configuration), path: path)
   }
 
+  /// The token for what the vocabulary lacks, which must be in it.
+  private func unknown(
+    _ model: JSONObject, _ tokens: [Vocabulary.Token]
+  ) throws -> UnknownToken? {
+    guard let text = model["unk_token"]?.string else { return nil }
+    guard let id = tokens.firstIndex(where: { ExactText($0.text) == ExactText(text) }) else {
+      throw malformed("unk_token", "the vocabulary has no \(printable(text))")
+    }
+    return UnknownToken(id: Int32(id), fuses: model["fuse_unk"]?.bool ?? false)
+  }
+
   private func checkModel(_ model: JSONObject) throws {
     if let type = model["type"]?.string, type != "BPE" {
-      throw unsupported("model \(printable(type)); byte-level BPE is read")
+      throw unsupported("model \(printable(type)); BPE is read")
     }
     if let dropout = model["dropout"]?.real, dropout != 0 { throw unsupported("dropout") }
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
@@ -77,7 +96,9 @@ struct HuggingFaceFolder {
   }
 
   /// The vocabulary with the added tokens laid over it.
-  private func tokens(_ model: JSONObject) throws -> [Vocabulary.Token] {
+  private func tokens(
+    _ model: JSONObject, _ normalizer: Normalizer
+  ) throws -> [Vocabulary.Token] {
     guard let vocabulary = model["vocab"]?.object else {
       throw malformed("model.vocab", "it is not an object")
     }
@@ -109,69 +130,19 @@ struct HuggingFaceFolder {
           throw unsupported("the added token \(printable(text)) with \(flag)")
         }
       }
-      try set(token["id"], Vocabulary.Token(text: text, kind: isSpecial ? .special : .userDefined))
+      var found = Vocabulary.Token(text: text, kind: isSpecial ? .special : .userDefined)
+      if !isSpecial, token["normalized"]?.bool ?? true {
+        found.normalized = normalizer.apply(Array(text.utf8))
+      }
+      try set(token["id"], found)
     }
     return tokens
   }
 
   /// The steps of a `Sequence`, or the one step.
-  private func steps(_ value: JSONValue?, in list: String) -> [JSONValue] {
+  func steps(_ value: JSONValue?, in list: String) -> [JSONValue] {
     guard let value, !value.isNull else { return [] }
     return value["type"]?.string == "Sequence" ? value[list]?.array ?? [] : [value]
-  }
-
-  private func composes() throws -> Bool {
-    let steps = steps(json["normalizer"], in: "normalizers")
-    for step in steps where step["type"]?.string != "NFC" {
-      throw unsupported("normalizer \(printable(step["type"]?.string ?? "without type"))")
-    }
-    return !steps.isEmpty
-  }
-
-  /// Digits one by one or not, one pattern, then bytes.
-  private func preTokenizer() throws -> PreTokenizer {
-    var splitsDigits = false
-    var pattern: SplitPattern?
-    var isByteLevel = false
-    for step in steps(json["pre_tokenizer"], in: "pretokenizers") {
-      let type = step["type"]?.string ?? "without type"
-      guard !isByteLevel else { throw unsupported("pre-tokenizer \(printable(type)) after bytes") }
-      switch type {
-      case "Digits":
-        guard pattern == nil, step["individual_digits"]?.bool == true else {
-          throw unsupported("pre-tokenizer Digits that keeps numbers together or comes late")
-        }
-        splitsDigits = true
-      case "Split":
-        guard pattern == nil else { throw unsupported("two Split steps") }
-        pattern = try splitPattern(step)
-      case "ByteLevel":
-        guard step["add_prefix_space"]?.bool != true else {
-          throw unsupported("pre-tokenizer ByteLevel with add_prefix_space")
-        }
-        isByteLevel = true
-        if step["use_regex"]?.bool ?? true {
-          guard pattern == nil else { throw unsupported("a Split step and ByteLevel's own") }
-          pattern = .gpt2
-        }
-      default: throw unsupported("pre-tokenizer \(printable(type))")
-      }
-    }
-    guard isByteLevel, let pattern else {
-      throw unsupported("a pre-tokenizer without ByteLevel or without a pattern")
-    }
-    return PreTokenizer(splitsDigits: splitsDigits, pattern: pattern)
-  }
-
-  private func splitPattern(_ step: JSONValue) throws -> SplitPattern {
-    let text = step["pattern"]?["Regex"]?.string ?? ""
-    guard let pattern = SplitPattern(expression: text) else {
-      throw unsupported("the split pattern \(printable(text))")
-    }
-    guard step["behavior"]?.string == "Isolated", step["invert"]?.bool != true else {
-      throw unsupported("a Split step that is not Isolated")
-    }
-    return pattern
   }
 
   private func endOfSequence(

@@ -1,16 +1,15 @@
-// For `_nfc`: the standard library composes text for its own comparisons, and FoundationEssentials
-// has no composition that could be asked instead.
-@_spi(_Unicode) import Swift
-
-/// Text to token ids and back: byte-level byte-pair encoding, as the model's own tokenizer does it.
+/// Text to token ids and back: byte-pair encoding over bytes or scalars, as the model's own
+/// tokenizer does it.
 ///
 /// Safe to use from several threads at once. Tests/Tools/tokenizer_parity.py holds it to the
 /// reference.
 public struct Tokenizer: Sendable {
   let vocabulary: Vocabulary
   let preTokenizer: PreTokenizer
-  /// Whether text is brought into Unicode's composed form first.
-  let composes: Bool
+  /// What is done to text first.
+  let normalizer: Normalizer
+  /// Whether a decoded text loses the blank that it begins with.
+  let stripsFirstBlank: Bool
   private let cache = CacheShelf()
 
   /// The token that stands between two documents: `<|endoftext|>` where the vocabulary has it, else
@@ -22,8 +21,8 @@ public struct Tokenizer: Sendable {
   public let chatTemplate: String?
 
   init(
-    vocabulary: Vocabulary, preTokenizer: PreTokenizer, composes: Bool, endOfSequence: Int32?,
-    chatTemplate: String?, path: String
+    vocabulary: Vocabulary, preTokenizer: PreTokenizer, normalizer: Normalizer,
+    stripsFirstBlank: Bool, endOfSequence: Int32?, chatTemplate: String?, path: String
   ) throws {
     let textEnd = vocabulary.id(ofSpecial: "<|endoftext|>")
     guard let end = endOfSequence ?? textEnd else {
@@ -38,7 +37,8 @@ public struct Tokenizer: Sendable {
     }
     self.vocabulary = vocabulary
     self.preTokenizer = preTokenizer
-    self.composes = composes
+    self.normalizer = normalizer
+    self.stripsFirstBlank = stripsFirstBlank
     self.chatTemplate = chatTemplate
     self.endOfSequence = end
     documentSeparator = textEnd ?? end
@@ -59,15 +59,13 @@ public struct Tokenizer: Sendable {
   /// The ids of a text. No special token is added, and text that spells one stays text.
   public func encode(_ text: String) -> [Int32] {
     var copy = text
-    if composes, !text.utf8.allSatisfy({ $0 < 0x80 }) {
-      copy = String(String.UnicodeScalarView(text._nfc))
-    }
     return copy.withUTF8 { bytes in
       var result: [Int32] = []
       result.reserveCapacity(bytes.count / 3 + 8)
       var encoder = WordEncoder(vocabulary: vocabulary, cache: cache.take())
-      if let start = bytes.baseAddress {
-        encode(start, count: bytes.count, with: &encoder, into: &result)
+      eachStretch(of: bytes, between: vocabulary.userDefined, into: &result) { range, result in
+        let stretch = UnsafeBufferPointer(rebasing: bytes[range])
+        encodeStretch(stretch, isFirst: range.lowerBound == 0, with: &encoder, into: &result)
       }
       cache.put(encoder.finish())
       return result
@@ -79,52 +77,73 @@ public struct Tokenizer: Sendable {
     encode(String(decoding: bytes, as: UTF8.self))
   }
 
-  /// Cuts at user-defined tokens, which are found before anything else.
-  private func encode(
-    _ bytes: UnsafePointer<UInt8>, count: Int, with encoder: inout WordEncoder,
-    into result: inout [Int32]
+  /// Calls `body` for the text between the tokens that are looked for, whose ids go to `result`.
+  private func eachStretch(
+    of bytes: UnsafeBufferPointer<UInt8>, between tokens: Vocabulary.Findings,
+    into result: inout [Int32], _ body: (Range<Int>, inout [Int32]) -> Void
   ) {
-    guard !vocabulary.userDefined.isEmpty else {
-      encodePieces(bytes, from: 0, to: count, with: &encoder, into: &result)
-      return
-    }
     var start = 0
     var position = 0
-    while position < count {
-      guard let token = userDefined(at: bytes + position, count: count - position) else {
+    while !tokens.isEmpty, position < bytes.count {
+      guard let token = Self.token(of: tokens, in: bytes, at: position) else {
         position += 1
         continue
       }
-      encodePieces(bytes, from: start, to: position, with: &encoder, into: &result)
+      if start < position { body(start..<position, &result) }
       result.append(token.id)
       position += token.length
       start = position
     }
-    encodePieces(bytes, from: start, to: count, with: &encoder, into: &result)
+    if start < bytes.count { body(start..<bytes.count, &result) }
   }
 
-  private func userDefined(
-    at bytes: UnsafePointer<UInt8>, count: Int
+  private static func token(
+    of tokens: Vocabulary.Findings, in bytes: UnsafeBufferPointer<UInt8>, at position: Int
   ) -> (id: Int32, length: Int)? {
-    guard let candidates = vocabulary.userDefined[bytes[0]] else { return nil }
-    for candidate in candidates where candidate.bytes.count <= count {
-      if candidate.bytes.indices.allSatisfy({ bytes[$0] == candidate.bytes[$0] }) {
+    guard let candidates = tokens[bytes[position]] else { return nil }
+    for candidate in candidates where candidate.bytes.count <= bytes.count - position {
+      if candidate.bytes.indices.allSatisfy({ bytes[position + $0] == candidate.bytes[$0] }) {
         return (candidate.id, candidate.bytes.count)
       }
     }
     return nil
   }
 
-  private func encodePieces(
-    _ bytes: UnsafePointer<UInt8>, from start: Int, to end: Int, with encoder: inout WordEncoder,
+  /// Normalizes a stretch of text, looks for the tokens that are only found then, and cuts.
+  private func encodeStretch(
+    _ bytes: UnsafeBufferPointer<UInt8>, isFirst: Bool, with encoder: inout WordEncoder,
     into result: inout [Int32]
   ) {
-    var scanner = WordScanner(bytes: bytes, end: end, pattern: preTokenizer.pattern)
-    var position = start
-    while position < end {
+    if normalizer.steps.isEmpty, vocabulary.normalizedTokens.isEmpty, !preTokenizer.changesText {
+      encodeWords(bytes, with: &encoder, into: &result)
+      return
+    }
+    normalizer.apply(Array(bytes)).withUnsafeBufferPointer { text in
+      eachStretch(of: text, between: vocabulary.normalizedTokens, into: &result) { range, result in
+        let stretch = preTokenizer.prepare(
+          Array(text[range]), isFirst: isFirst && range.lowerBound == 0)
+        stretch.withUnsafeBufferPointer { encodeWords($0, with: &encoder, into: &result) }
+      }
+    }
+  }
+
+  private func encodeWords(
+    _ text: UnsafeBufferPointer<UInt8>, with encoder: inout WordEncoder,
+    into result: inout [Int32]
+  ) {
+    guard let bytes = text.baseAddress else { return }
+    guard let usual = preTokenizer.usual else {
+      Cutter(bytes: bytes, cuts: preTokenizer.cuts).words(from: 0, to: text.count) { start, end in
+        encoder.append(
+          UnsafeBufferPointer(start: bytes + start, count: end - start), to: &result)
+      }
+      return
+    }
+    var scanner = WordScanner(bytes: bytes, end: text.count, pattern: usual.pattern)
+    var position = 0
+    while position < text.count {
       let pieceEnd =
-        preTokenizer.splitsDigits
-        ? scanner.pieceEnd(from: position, limit: end) : end
+        usual.splitsDigits ? scanner.pieceEnd(from: position, limit: text.count) : text.count
       scanner.end = pieceEnd
       while position < pieceEnd {
         let wordEnd = scanner.wordEnd(from: position)
@@ -143,6 +162,7 @@ public struct Tokenizer: Sendable {
   public func decode(_ ids: [Int32]) -> String {
     var bytes: [UInt8] = []
     for id in ids { bytes += vocabulary.bytes(of: id) }
+    if stripsFirstBlank, bytes.first == 0x20 { bytes.removeFirst() }
     return String(decoding: bytes, as: UTF8.self)
   }
 }

@@ -56,7 +56,7 @@ extension Tokenizer {
       looksUpWords: PreTokenizer.looksUpWords(ggufName: pre), unknown: nil, path: path)
     try self.init(
       vocabulary: vocabulary, preTokenizer: preTokenizer,
-      composes: false,
+      normalizer: Normalizer(), stripsFirstBlank: false,
       endOfSequence: metadata["tokenizer.ggml.eos_token_id"]?.integer.flatMap(
         Int32.init(exactly:)),
       chatTemplate: metadata["tokenizer.chat_template"]?.string, path: path)

@@ -1,4 +1,4 @@
-/// The tables of a byte-level byte-pair encoding: tokens, merges and the bytes they stand for.
+/// The tables of a byte-pair encoding: tokens, merges and the bytes they stand for.
 struct Vocabulary: Sendable {
   /// How a token is meant.
   enum Kind: Sendable {
@@ -16,7 +16,12 @@ struct Vocabulary: Sendable {
   struct Token: Sendable {
     var text: String
     var kind: Kind
+    /// What a user-defined token looks like after the normalizer, where it is looked for only then.
+    var normalized: [UInt8]?
   }
+
+  /// Tokens to look for in text, longest first for each first byte.
+  typealias Findings = [UInt8: [(bytes: [UInt8], id: Int32)]]
 
   /// The tokens by id.
   let tokens: [Token]
@@ -25,10 +30,15 @@ struct Vocabulary: Sendable {
   let merges: PairTable
   /// Whole words that are tokens, by their bytes; empty unless the model looks words up first.
   let wholeWords: ByteStringTable?
-  /// The token for bytes the vocabulary lacks; nil drops them, as the reference does.
-  let unknown: Int32?
-  /// Tokens to look for in text, longest first for each first byte.
-  let userDefined: [UInt8: [(bytes: [UInt8], id: Int32)]]
+  /// The token for what the vocabulary lacks; nil drops it, as the reference does.
+  let unknown: UnknownToken?
+  let alphabet: Alphabet
+  /// The tokens of single scalars, by their bytes; empty where the alphabet is bytes.
+  let scalarTokens: ByteStringTable
+  /// Tokens to look for in text as it is given.
+  let userDefined: Findings
+  /// Tokens to look for in text after the normalizer.
+  let normalizedTokens: Findings
 
   private let arena: [UInt8]
   private let starts: [Int]
@@ -40,17 +50,21 @@ struct Vocabulary: Sendable {
   /// - Throws: `TokenizerError.malformed` when a merge names or makes a token that is not there, or
   ///   two tokens have one text.
   init(
-    tokens: [Token], merges: [(String, String)], looksUpWords: Bool, unknown: Int32?, path: String
+    tokens: [Token], merges: [(String, String)], looksUpWords: Bool, unknown: UnknownToken?,
+    alphabet: Alphabet = .bytes, path: String
   ) throws {
     self.tokens = tokens
     self.unknown = unknown
+    self.alphabet = alphabet
     var idsByText = ByteStringTable(capacity: tokens.count)
     var words = ByteStringTable(capacity: looksUpWords ? tokens.count : 0)
     var byteTokens = [Int32](repeating: -1, count: 256)
     var arena: [UInt8] = []
     var starts = [0]
     var specials: [String: Int32] = [:]
-    var found: [UInt8: [(bytes: [UInt8], id: Int32)]] = [:]
+    var found: Findings = [:]
+    var foundLater: Findings = [:]
+    var scalars = ByteStringTable(capacity: 64)
     for (index, token) in tokens.enumerated() {
       let id = Int32(index)
       if token.kind != .unused, !idsByText.insert(Array(token.text.utf8), id) {
@@ -60,20 +74,33 @@ struct Vocabulary: Sendable {
       var bytes = Array(token.text.utf8)
       switch token.kind {
       case .normal:
-        guard let meant = ByteAlphabet.bytes(of: token.text) else { break }
+        guard let meant = alphabet.meaning(of: token.text) else { break }
+        let word = alphabet == .bytes ? meant : bytes
+        if alphabet == .bytes {
+          if meant.count == 1 { byteTokens[Int(meant[0])] = id }
+        } else {
+          if let byte = Alphabet.byte(of: token.text) { byteTokens[Int(byte)] = id }
+          if token.text.unicodeScalars.count == 1 { _ = scalars.insert(bytes, id) }
+        }
+        if looksUpWords { _ = words.insert(word, id) }
         bytes = meant
-        if bytes.count == 1 { byteTokens[Int(bytes[0])] = id }
-        if looksUpWords { _ = words.insert(bytes, id) }
       case .special: specials[token.text] = id
       case .userDefined:
         specials[token.text] = id
-        if let first = bytes.first { found[first, default: []].append((bytes, id)) }
+        if let normalized = token.normalized {
+          if let first = normalized.first {
+            foundLater[first, default: []].append((normalized, id))
+          }
+        } else if let first = bytes.first {
+          found[first, default: []].append((bytes, id))
+        }
       case .unused: bytes = []
       }
       arena += bytes
       starts.append(arena.count)
     }
     for key in found.keys { found[key]?.sort { $0.bytes.count > $1.bytes.count } }
+    for key in foundLater.keys { foundLater[key]?.sort { $0.bytes.count > $1.bytes.count } }
     self.merges = try Self.pairs(merges, idsByText, path: path)
     self.byteTokens = byteTokens
     self.arena = arena
@@ -81,6 +108,8 @@ struct Vocabulary: Sendable {
     idsBySpecialText = specials
     wholeWords = looksUpWords ? words : nil
     userDefined = found
+    normalizedTokens = foundLater
+    scalarTokens = scalars
   }
 
   private static func pairs(
@@ -118,8 +147,55 @@ struct Vocabulary: Sendable {
     if id >= 0 {
       ids.append(id)
     } else if let unknown {
-      ids.append(unknown)
+      ids.append(unknown.id)
     }
+  }
+
+  /// Appends the tokens that the merges of a word begin with.
+  @inline(__always)
+  func begin(_ word: UnsafeBufferPointer<UInt8>, in ids: inout [Int32]) {
+    if case .bytes = alphabet, unknown == nil {
+      for byte in word { append(byte, to: &ids) }
+    } else {
+      beginSlowly(word, in: &ids)
+    }
+  }
+
+  /// The same for every alphabet. An unknown token waits for what it may be fused with, and comes
+  /// only before the next token that is known: after the bytes of scalars between, as the
+  /// reference has it.
+  private func beginSlowly(_ word: UnsafeBufferPointer<UInt8>, in ids: inout [Int32]) {
+    var waiting = false
+    var index = 0
+    while index < word.count {
+      let length = alphabet == .bytes ? 1 : Self.scalarLength(word[index])
+      let scalar = UnsafeBufferPointer(rebasing: word[index..<min(index + length, word.count)])
+      index += length
+      if let id = token(of: scalar) {
+        if waiting, let unknown { ids.append(unknown.id) }
+        waiting = false
+        ids.append(id)
+      } else if case .scalars(true, _, _) = alphabet,
+        scalar.allSatisfy({ byteTokens[Int($0)] >= 0 })
+      {
+        for byte in scalar { ids.append(byteTokens[Int(byte)]) }
+      } else if let unknown {
+        if waiting, !unknown.fuses { ids.append(unknown.id) }
+        waiting = true
+      }
+    }
+    if waiting, let unknown { ids.append(unknown.id) }
+  }
+
+  private func token(of scalar: UnsafeBufferPointer<UInt8>) -> Int32? {
+    guard alphabet == .bytes else { return scalarTokens.value(of: scalar) }
+    let id = byteTokens[Int(scalar[0])]
+    return id >= 0 ? id : nil
+  }
+
+  /// Bytes of the scalar that begins with this byte.
+  static func scalarLength(_ first: UInt8) -> Int {
+    first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4
   }
 
   /// The id of a special or user-defined token.

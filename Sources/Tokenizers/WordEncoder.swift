@@ -21,7 +21,7 @@ struct WordEncoder {
   /// Appends the tokens of one word.
   @inline(__always)
   mutating func append(_ word: UnsafeBufferPointer<UInt8>, to result: inout [Int32]) {
-    if word.count == 1 {
+    if word.count == 1, case .bytes = vocabulary.alphabet {
       vocabulary.append(word[0], to: &result)
       return
     }
@@ -44,7 +44,7 @@ struct WordEncoder {
     _ word: UnsafeBufferPointer<UInt8>, into result: inout [Int32]
   ) {
     ids.removeAll(keepingCapacity: true)
-    for byte in word { vocabulary.append(byte, to: &ids) }
+    vocabulary.begin(word, in: &ids)
     let merges = vocabulary.merges
     pairs.removeAll(keepingCapacity: true)
     for index in 0..<max(ids.count - 1, 0) {
@@ -71,7 +71,7 @@ struct WordEncoder {
     _ word: UnsafeBufferPointer<UInt8>, into result: inout [Int32]
   ) {
     ids.removeAll(keepingCapacity: true)
-    for byte in word { vocabulary.append(byte, to: &ids) }
+    vocabulary.begin(word, in: &ids)
     var list = TokenList(ids)
     list.merge(by: vocabulary.merges)
     list.append(to: &result)

@@ -43,6 +43,18 @@ struct WordScanner {
     return next
   }
 
+  /// The end of the run that begins at `position`: of digits, or of anything else.
+  func digitRunEnd(from position: Int, limit: Int) -> Int {
+    let first = look(position)
+    var next = position + first.length
+    while next < limit {
+      let (code, length) = look(next)
+      guard (code ^ first.code) & ScalarClass.digit == 0 else { break }
+      next += length
+    }
+    return next
+  }
+
   /// The end of the word that begins at `position`, which is before `end`.
   @inline(__always)
   func wordEnd(from position: Int) -> Int {

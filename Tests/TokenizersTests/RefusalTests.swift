@@ -46,12 +46,23 @@ import Tokenizers
     Refusal(
       testDescription: "unknown step", preTokenizer: #"{"type":"Metaspace"}"#, says: "Metaspace"),
     Refusal(
-      testDescription: "no bytes", preTokenizer: #"{"type":"Digits","individual_digits":true}"#,
-      says: "ByteLevel"),
-    Refusal(testDescription: "no steps", preTokenizer: "null", says: "ByteLevel"),
+      testDescription: "prefix space after a cut",
+      preTokenizer: """
+        {"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},\
+        {"type":"ByteLevel","add_prefix_space":true}]}
+        """, says: "add_prefix_space"),
     Refusal(
-      testDescription: "prefix space",
-      preTokenizer: #"{"type":"ByteLevel","add_prefix_space":true}"#, says: "add_prefix_space"),
+      testDescription: "inverted split",
+      preTokenizer: """
+        {"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"String":"a"},\
+        "behavior":"Isolated","invert":true},\(byteLevel)]}
+        """, says: "inverted"),
+    Refusal(
+      testDescription: "joining split",
+      preTokenizer: """
+        {"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"String":"a"},\
+        "behavior":"Contiguous","invert":false},\(byteLevel)]}
+        """, says: "Contiguous"),
     Refusal(
       testDescription: "unknown pattern",
       preTokenizer: """
@@ -59,12 +70,6 @@ import Tokenizers
         "behavior":"Isolated","invert":false},{"type":"ByteLevel","add_prefix_space":false,\
         "use_regex":false}]}
         """, says: "\\w+"),
-    Refusal(
-      testDescription: "whole numbers",
-      preTokenizer: """
-        {"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":false},\
-        \(byteLevel)]}
-        """, says: "Digits"),
     Refusal(testDescription: "normalizer", normalizer: #"{"type":"Lowercase"}"#, says: "Lowercase"),
     Refusal(
       testDescription: "stripping token",
