@@ -170,6 +170,7 @@ let package = Package(
       swiftSettings: strict),
 
     // tests
+    .target(name: "TinyModels", path: "Tests/TinyModels", swiftSettings: strict),
     .testTarget(
       name: "DeterminismTests",
       dependencies: ["Determinism"],
@@ -249,7 +250,7 @@ let package = Package(
     .testTarget(
       name: "TrainersTests",
       dependencies: [
-        "Trainers", "Adapters", "Checkpoints", "Datasets", "Tokenizers", "Training",
+        "Trainers", "Adapters", "Checkpoints", "Datasets", "TinyModels", "Tokenizers", "Training",
         "Transformers", logging,
       ],
       swiftSettings: strict),
@@ -266,7 +267,8 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
-      name: "DaemonTests", dependencies: ["Control", "Identities", "Records", "Storage"],
+      name: "DaemonTests",
+      dependencies: ["Control", "Determinism", "Identities", "Records", "Storage", "TinyModels"],
       swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ]

@@ -10,13 +10,13 @@ import Transformers
 
 /// The built-in worker in a thread of this process, and the daemon's side, joined by a socket.
 private final class Workshop {
-  let model: TinyModel
+  let model: ModelFolder
   let trainer: TrainerProcess
   private let socket: Int32
   private let path: String
 
   init() throws {
-    model = try TinyModel()
+    model = try ModelFolder()
     path = model.folder + "/worker.sock"
     let listening = try UnixSocket.listen(path)
     socket = listening

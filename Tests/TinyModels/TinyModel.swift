@@ -1,48 +1,18 @@
-import Adapters
-import Checkpoints
-import FoundationEssentials
-import Glibc
-import Trainers
-import Transformers
+import Foundation
 
-/// A model of some thousand weights that reads bytes, made here, in a folder that goes with it.
-final class TinyModel {
-  let folder: String
-  let model: String
-  let configuration: DecoderConfiguration
-
+/// Writes a Llama of some thousand weights that reads bytes: small enough that real daemons train,
+/// judge and merge with it in well under a second.
+public enum TinyModel {
   private static let vocabulary = 257
   private static let (hidden, layers, heads, intermediate) = (32, 2, 2, 48)
 
-  init() throws {
-    var template = Array("/tmp/hanse-trainers-XXXXXX".utf8CString)
-    folder = String(cString: mkdtemp(&template))
-    model = folder + "/model"
-    try FileManager.default.createDirectory(atPath: model, withIntermediateDirectories: true)
-    try Self.write(Self.config, model + "/config.json")
-    try Self.write(Self.tokenizer, model + "/tokenizer.json")
-    try Self.write(#"{"eos_token": "<|endoftext|>"}"#, model + "/tokenizer_config.json")
-    try Self.weights.write(to: URL(filePath: model + "/model.safetensors"))
-    configuration = try Checkpoint.open(model).configuration
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: folder) }
-
-  /// A file of text, one document, long enough for some windows.
-  func text(_ name: String, _ content: String) throws -> String {
-    let path = folder + "/" + name
-    try Self.write(content, path)
-    return path
-  }
-
-  /// An adapter in its starting state.
-  func adapter(_ name: String) throws -> String {
-    let layout = try AdapterLayout(
-      rank: 4, alpha: 8, modules: try configuration.linearModules(targets: .allLinear))
-    let seed = [UInt8](repeating: 7, count: 32)
-    let adapter = CanonicalAdapter.start(layout: layout, seed: seed).rounded()
-    try PEFTFolder.write(adapter, baseModel: model, to: folder + "/" + name)
-    return folder + "/" + name
+  /// Makes a Hugging Face folder: configuration, tokenizer, weights drawn by a fixed generator.
+  public static func write(to folder: String) throws {
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try Self.write(config, folder + "/config.json")
+    try Self.write(tokenizer, folder + "/tokenizer.json")
+    try Self.write(#"{"eos_token": "<|endoftext|>"}"#, folder + "/tokenizer_config.json")
+    try weights.write(to: URL(filePath: folder + "/model.safetensors"))
   }
 
   private static func write(_ text: String, _ path: String) throws {

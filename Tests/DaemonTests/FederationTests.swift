@@ -1,0 +1,56 @@
+import Control
+import Foundation
+import Storage
+import Testing
+
+/// Three real daemons on the loopback interface, from the founding to the export.
+@Suite(.serialized) struct FederationTests {
+  @Test func threeLabsArriveAtOneModelThatAnybodyCanReplay() async throws {
+    try await offPool {
+      let federation = try LocalFederation()
+      let head = try federation.waitForOneHead(from: 3)
+      #expect(head.round >= 3)
+
+      let log = try federation.page(LogPage.self, "fr", "log")
+      let merge = try #require(log.merges.first { $0.round == 2 })
+      #expect(Set(merge.contributions.map(\.author.name)) == Set(federation.labs))
+      let contribution = try #require(merge.contributions.first)
+      let shown = try federation.page(EntryPage.self, "es", "show", contribution.id)
+      #expect(shown.kind == "contribution")
+      #expect(shown.contribution?.author == contribution.author)
+      let graph = try federation.succeed(
+        ["log", "--graph", "--home", federation.home("de").path])
+      #expect(graph.output.contains("round 3"))
+      #expect(!graph.output.contains("\u{1B}["))
+      let peers = try federation.page(PeersPage.self, "de", "peers")
+      #expect(peers.peers.count == 2)
+
+      // Each ends within seconds of being asked, with success, and says the same afterwards.
+      for lab in federation.labs {
+        let start = Date()
+        #expect(try federation.stop(lab) == 0)
+        #expect(Date().timeIntervalSince(start) < 30)
+      }
+      for lab in federation.labs {
+        let verified = try federation.page(VerifyPage.self, lab, "verify")
+        #expect(verified.ok, "\(verified.findings)")
+        #expect(verified.contributions >= 9)
+        let status = try federation.page(StatusPage.self, lab, "status")
+        #expect(status.activity == .stopped)
+        #expect(status.head.stateRoot == verified.head.stateRoot)
+      }
+      let out = federation.folder + "/shared"
+      try federation.succeed(
+        ["export", "--format", "peft", "--out", out, "--home", federation.home("fr").path])
+      let text = federation.folder + "/de.jsonl"
+      func loss(_ more: String...) throws -> Double {
+        let result = try federation.succeed(
+          ["evaluate", "--model", federation.folder + "/model", "--data", text, "--length", "32"]
+            + ["--json"] + more)
+        let page = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
+        return try #require((page as? [String: Any])?["nats_per_token"] as? Double)
+      }
+      #expect(try loss("--adapter", out) < loss())
+    }
+  }
+}

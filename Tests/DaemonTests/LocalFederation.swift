@@ -1,0 +1,254 @@
+import Control
+import Foundation
+import Glibc
+import Identities
+import Storage
+import Testing
+import TinyModels
+
+/// A few labs on the loopback interface: real homes, real daemons, a tiny model.
+///
+/// Everything blocks; tests call it through ``offPool(_:)``. What it started ends with it.
+final class LocalFederation {
+  struct Failure: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  let folder: String
+  let labs: [String]
+  private(set) var daemons: [String: Process] = [:]
+
+  /// Makes the homes and enrols every lab; the daemons run when it returns.
+  init(labs: [String] = ["de", "fr", "es"]) throws {
+    self.labs = labs
+    var template = Array("/tmp/hanse-labs-XXXXXX".utf8CString)
+    folder = String(cString: mkdtemp(&template))
+    try TinyModel.write(to: folder + "/model")
+    for (index, lab) in labs.enumerated() { try enrol(lab, index) }
+  }
+
+  deinit {
+    for lab in labs { _ = try? stop(lab, with: SIGKILL) }
+    if ProcessInfo.processInfo.environment["HANSE_KEEP_LABS"] == nil {
+      try? FileManager.default.removeItem(atPath: folder)
+    }
+  }
+
+  /// A lab's home.
+  func home(_ lab: String) -> HomeLayout { HomeLayout(folder + "/" + lab) }
+
+  private func enrol(_ lab: String, _ index: Int) throws {
+    let text = "\(folder)/\(lab).jsonl"
+    try Data(Self.text(of: index).utf8).write(to: URL(filePath: text))
+    let own = [
+      "--home", home(lab).path, "--name", lab, "--model", folder + "/model", "--data", text,
+      "--listen", "127.0.0.1:\(try Self.freePort())",
+    ]
+    if index == 0 {
+      try succeed(
+        ["init", "--federation", "labs", "--labs-to-begin", "\(labs.count)", "--rank", "4"]
+          + ["--alpha", "8", "--local-steps", "3", "--batch", "2", "--length", "32", "--grace"]
+          + ["2", "--learning-rate", "0.01", "--tolerance", "0.5"] + own)
+      try start(lab)
+      return
+    }
+    let ticket = try succeed(["invite", "--home", home(labs[0]).path]).output
+    try succeed(["join", ticket.trimmingCharacters(in: .whitespacesAndNewlines)] + own)
+    try start(lab)
+    for member in labs[..<index] {
+      try wait("\(member) has the request of \(lab), or its admission") {
+        // Enough approvals admit: those who come later find nothing to approve.
+        let admitted = try page(RosterPage.self, member, "roster").labs.map(\.lab.name)
+        if admitted.contains(lab) { return true }
+        return try hanse(["approve", lab, "--yes", "--home", home(member).path]).code == 0
+      }
+    }
+    try wait("everybody knows \(lab)") {
+      try labs[...index].allSatisfy {
+        try page(RosterPage.self, $0, "roster").labs.map(\.lab.name).contains(lab)
+      }
+    }
+  }
+
+  /// A lab's id.
+  func lab(_ name: String) throws -> LabID {
+    let roster = try page(RosterPage.self, labs.first { daemons[$0] != nil } ?? name, "roster")
+    guard let found = roster.labs.first(where: { $0.lab.name == name }),
+      let id = LabID(text: found.lab.id)
+    else { throw Failure(description: "\(name) is not on the roster") }
+    return id
+  }
+
+  // MARK: daemons
+
+  /// Starts a lab's daemon and waits until it answers.
+  func start(_ lab: String, until round: Int? = nil) throws {
+    let process = Process()
+    process.executableURL = Command.products.appending(path: "hansed")
+    process.arguments =
+      ["--home", home(lab).path] + (round.map { ["--stop-after-round", "\($0)"] } ?? [])
+    let log = folder + "/\(lab).log"
+    if !FileManager.default.fileExists(atPath: log) { try Data().write(to: URL(filePath: log)) }
+    let file = try FileHandle(forWritingTo: URL(filePath: log))
+    try file.seekToEnd()
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = file
+    process.standardError = file
+    try process.run()
+    daemons[lab] = process
+    try wait("the daemon of \(lab) answers") {
+      guard process.isRunning else { return true }
+      return try hanse(["status", "--home", home(lab).path, "--json"]).output.contains("\"lab\"")
+    }
+  }
+
+  /// Ends a lab's daemon with a signal and waits for it; gives its exit status, and the workers
+  /// that it had.
+  @discardableResult
+  func stop(_ lab: String, with signal: Int32 = SIGTERM) throws -> Int32 {
+    guard let process = daemons.removeValue(forKey: lab) else { return 0 }
+    if process.isRunning { kill(process.processIdentifier, signal) }
+    process.waitUntilExit()
+    return process.terminationStatus
+  }
+
+  /// Process ids of a daemon's children.
+  func workers(of lab: String) -> [Int32] {
+    guard let parent = daemons[lab]?.processIdentifier else { return [] }
+    let children = "/proc/\(parent)/task/\(parent)/children"
+    let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(parent)/task")) ?? []
+    let lists = all.map { "/proc/\(parent)/task/\($0)/children" } + [children]
+    let ids = lists.flatMap { path in
+      ((try? String(contentsOfFile: path, encoding: .utf8)) ?? "").split(separator: " ")
+        .compactMap { Int32($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+    }
+    return Array(Set(ids))
+  }
+
+  // MARK: asking
+
+  /// Runs `hanse`.
+  func hanse(_ arguments: [String]) throws -> Command.Result {
+    try Command.run("hanse", arguments)
+  }
+
+  /// Runs `hanse`, which must end with 0.
+  @discardableResult
+  func succeed(_ arguments: [String]) throws -> Command.Result {
+    let result = try hanse(arguments)
+    guard result.code == 0 else {
+      throw Failure(
+        description: "hanse \(arguments.joined(separator: " ")) ended with \(result.code): "
+          + result.errors)
+    }
+    return result
+  }
+
+  /// A page of a lab, as `hanse VERB --json` prints it.
+  func page<Content: Page>(
+    _ type: Content.Type, _ lab: String, _ verb: String, _ more: String...
+  ) throws -> Content {
+    let result = try succeed([verb, "--home", home(lab).path, "--json"] + more)
+    return try PageCoding.decode(type, from: Data(result.output.utf8))
+  }
+
+  /// A lab's head.
+  func head(_ lab: String) throws -> MergeHead { try page(StatusPage.self, lab, "status").head }
+
+  /// Waits until every lab's head is of this round or later, and all are the same.
+  @discardableResult
+  func waitForOneHead(from round: Int, seconds: Double = 120) throws -> MergeHead {
+    var heads: [MergeHead] = []
+    do {
+      try wait("one head of round \(round) or later", seconds: seconds) {
+        heads = try labs.map(head)
+        return heads.allSatisfy { $0.round >= round }
+          && Set(heads.map { [$0.id, $0.stateRoot] }).count == 1
+      }
+    } catch {
+      throw Failure(description: "\(error)\nheads: \(heads)\n\(ends())")
+    }
+    return heads[0]
+  }
+
+  /// Waits until something holds.
+  func wait(_ what: String, seconds: Double = 60, until holds: () throws -> Bool) throws {
+    let end = Date(timeIntervalSinceNow: seconds)
+    while try !holds() {
+      guard Date() < end else { throw Failure(description: "not within \(seconds) s: \(what)") }
+      usleep(50_000)
+    }
+  }
+
+  /// The last lines that each daemon said.
+  func ends() -> String {
+    labs.map { lab in
+      let log = (try? String(contentsOfFile: folder + "/\(lab).log", encoding: .utf8)) ?? ""
+      return "── \(lab)\n" + log.split(separator: "\n").suffix(12).joined(separator: "\n")
+    }.joined(separator: "\n")
+  }
+
+  /// Every entry in a lab's store, by author and place: `id` for each.
+  func entries(_ lab: String) throws -> [EntryPlace: ContentID] {
+    let store = try Store(home: home(lab), readOnly: true)
+    defer { try? store.close() }
+    return Dictionary(
+      uniqueKeysWithValues: try store.allEntries().map {
+        (EntryPlace(lab: $0.lab, sequence: $0.sequence), $0.id)
+      })
+  }
+
+  /// A place in a log.
+  struct EntryPlace: Hashable {
+    let lab: LabID
+    let sequence: UInt64
+  }
+
+  // MARK: material
+
+  private static func freePort() throws -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let result = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+      }
+    }
+    guard result else { throw Failure(description: "no port is free") }
+    return Int(UInt16(bigEndian: address.sin_port))
+  }
+
+  /// Forty documents in a language of a few words; each lab has words of its own.
+  private static func text(of index: Int) -> String {
+    let words = [
+      ["hafen", "schiff", "salz", "brief", "kontor", "norden", "hering", "und"],
+      ["port", "navire", "sel", "lettre", "comptoir", "nord", "hareng", "et"],
+      ["puerto", "barco", "sal", "carta", "norte", "arenque", "mercado", "y"],
+    ][index % 3]
+    var state = UInt32(index + 1)
+    return (0..<40).map { _ in
+      let line = (0..<40).map { _ in
+        state = state &* 1_664_525 &+ 1_013_904_223
+        return words[Int(state >> 16) % words.count]
+      }
+      return "{\"text\": \"\(line.joined(separator: " "))\"}\n"
+    }.joined()
+  }
+}
+
+/// Runs what blocks on a thread of its own, so that it holds none of those that other tests need.
+func offPool<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
+  try await withTaskExecutorPreference(OwnThreads(), operation: body)
+}
+
+/// Runs every job on a new thread.
+private final class OwnThreads: TaskExecutor {
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    Thread.detachNewThread { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+  }
+}
