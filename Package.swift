@@ -110,7 +110,7 @@ let package = Package(
     // floor 5
     .target(
       name: "Checkpoints",
-      dependencies: ["Adapters", "Containers", "Tokenizers", "Transformers"],
+      dependencies: ["Adapters", "Containers", "Identities", "Tokenizers", "Transformers"],
       swiftSettings: strict),
     .target(
       name: "Merging",
@@ -268,7 +268,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "DaemonTests",
-      dependencies: ["Control", "Determinism", "Identities", "Records", "Storage", "TinyModels"],
+      dependencies: [
+        "Control", "Determinism", "Identities", "Records", "Storage", "TinyModels", grdb,
+      ],
       swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ]

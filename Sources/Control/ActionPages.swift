@@ -38,11 +38,34 @@ public struct ApproveRequest: Codable, Sendable, Equatable {
   public init(subject: String) { self.subject = subject }
 }
 
+/// Declines a request to join.
+public struct DeclineRequest: Codable, Sendable, Equatable {
+  /// A fingerprint, or a lab's name or the beginning of its id.
+  public var subject: String
+
+  /// A refusal of a subject.
+  public init(subject: String) { self.subject = subject }
+}
+
+/// A request that is shown no more on this node.
+public struct DeclinePage: Page {
+  /// Who had asked.
+  public var lab: Named
+  /// Of its key.
+  public var fingerprint: String
+
+  /// What was declined.
+  public init(lab: Named, fingerprint: String) {
+    self.lab = lab
+    self.fingerprint = fingerprint
+  }
+}
+
 /// Proposes a change that other labs then approve.
 public struct ProposeRequest: Codable, Sendable, Equatable {
   /// What to change.
   public var change: Change
-  /// Lab name or id for a removal; contribution ids for a recall; empty for a rotation.
+  /// Lab name or id for a removal; contribution ids for a recall.
   public var subjects: [String]
   /// For a recall: since which round of the named lab; nil recalls exactly the contributions named.
   public var sinceRound: Int?
@@ -52,7 +75,6 @@ public struct ProposeRequest: Codable, Sendable, Equatable {
   /// The kinds of change.
   public enum Change: String, Codable, Sendable, CaseIterable {
     case remove
-    case rotateKey = "rotate-key"
     case recall
     case recallLab = "recall-lab"
   }

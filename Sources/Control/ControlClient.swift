@@ -55,6 +55,9 @@ public struct ControlClient: NodeControl {
   public func approve(_ request: ApproveRequest) async throws -> ApprovePage {
     try await post("approve", request, patience: patience)
   }
+  public func decline(_ request: DeclineRequest) async throws -> DeclinePage {
+    try await post("decline", request, patience: patience)
+  }
   public func propose(_ request: ProposeRequest) async throws -> ApprovePage {
     try await post("propose", request, patience: patience)
   }

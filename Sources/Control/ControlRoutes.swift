@@ -46,6 +46,7 @@ struct ControlRoutes: Sendable {
     case (.POST, "verify", 1): return try await act(body) { try await node.verify($0) }
     case (.POST, "invite", 1): return try await act(body) { try await node.invite($0) }
     case (.POST, "approve", 1): return try await act(body) { try await node.approve($0) }
+    case (.POST, "decline", 1): return try await act(body) { try await node.decline($0) }
     case (.POST, "propose", 1): return try await act(body) { try await node.propose($0) }
     default:
       throw ControlError(

@@ -53,11 +53,14 @@ public struct PendingPage: Page {
   public var requests: [Request]
   /// Other changes that were proposed.
   public var proposals: [ProposalRow]
+  /// Of this lab's own key, while it waits itself to be let in; nil for a member.
+  public var ownFingerprint: String?
 
   /// A page of what waits.
-  public init(requests: [Request], proposals: [ProposalRow]) {
+  public init(requests: [Request], proposals: [ProposalRow], ownFingerprint: String? = nil) {
     self.requests = requests
     self.proposals = proposals
+    self.ownFingerprint = ownFingerprint
   }
 
   /// A stranger's request.
@@ -101,6 +104,8 @@ public struct ProposalRow: Codable, Sendable, Equatable {
   public var makesVersion: Int
   /// What it changes, in one line.
   public var change: String
+  /// What an approver should know of it, a line each: what is recalled, and why.
+  public var details: [String]
   /// Who proposed it.
   public var proposer: Named
   /// Labs that have approved, by name.
@@ -112,12 +117,13 @@ public struct ProposalRow: Codable, Sendable, Equatable {
 
   /// A proposal's line.
   public init(
-    id: String, makesVersion: Int, change: String, proposer: Named, approvals: [String],
-    needed: Int, enacted: Bool
+    id: String, makesVersion: Int, change: String, details: [String] = [], proposer: Named,
+    approvals: [String], needed: Int, enacted: Bool
   ) {
     self.id = id
     self.makesVersion = makesVersion
     self.change = change
+    self.details = details
     self.proposer = proposer
     self.approvals = approvals
     self.needed = needed

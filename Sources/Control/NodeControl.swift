@@ -26,6 +26,8 @@ public protocol NodeControl: NodePages {
   func invite(_ request: InviteRequest) async throws -> InvitePage
   /// Approves a request or a proposal, proposing it first where nobody has.
   func approve(_ request: ApproveRequest) async throws -> ApprovePage
+  /// Shows a request to join no more, on this node.
+  func decline(_ request: DeclineRequest) async throws -> DeclinePage
   /// Proposes a removal, a rotation or a recall, and approves it.
   func propose(_ request: ProposeRequest) async throws -> ApprovePage
 }

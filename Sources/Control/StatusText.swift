@@ -89,8 +89,16 @@ extension PeersPage {
 extension PendingPage {
   /// What waits, with the command that approves it.
   public func lines(_ style: PageStyle) -> [String] {
-    if requests.isEmpty && proposals.isEmpty { return ["nothing waits for approval"] }
     var lines: [String] = []
+    if let ownFingerprint {
+      lines += [
+        "this lab itself waits: the members have not let it in yet",
+        "  fingerprint  \(PlainText.escape(ownFingerprint))",
+        "  they run     hanse approve \(PlainText.escape(ownFingerprint))", "",
+      ]
+    } else if requests.isEmpty && proposals.isEmpty {
+      return ["nothing waits for approval"]
+    }
     for request in requests {
       lines += [
         style.strong(PlainText.escape(request.lab.name)) + " asks to join",
@@ -122,11 +130,13 @@ extension ProposalRow {
     let state =
       enacted ? style.good("enacted") : "\(approvals.count) of \(needed) approvals"
     return [
-      style.strong(PlainText.escape(change)) + "  (\(state))",
-      "  proposal     \(PlainText.escape(id))",
-      "  makes roster version \(makesVersion), proposed by \(PlainText.escape(proposer.name))",
-      "  approved by" + (approvals.isEmpty ? " nobody yet" : PendingPage.names(approvals)),
-    ] + (enacted ? [] : ["  approve it   hanse approve \(Figures.short(id))"])
+      style.strong(PlainText.escape(change)) + "  (\(state))"
+    ]
+      + details.map { "  " + PlainText.escape($0, limit: 240) } + [
+        "  proposal     \(PlainText.escape(id))",
+        "  makes roster version \(makesVersion), proposed by \(PlainText.escape(proposer.name))",
+        "  approved by" + (approvals.isEmpty ? " nobody yet" : PendingPage.names(approvals)),
+      ] + (enacted ? [] : ["  approve it   hanse approve \(Figures.short(id))"])
   }
 }
 

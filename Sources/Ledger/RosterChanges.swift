@@ -97,8 +97,10 @@ extension Roster {
     var cutoffs = cutoffs
     switch proposal.change {
     case .admit(let admission):
-      guard let ask = try? JoinAsk(admission.request), member(ask.lab) == nil,
-        !members.contains(where: { $0.key == ask.key }), cutoffs[ask.lab] == nil,
+      guard let ask = try? JoinAsk(admission.request), !ask.charterOnly,
+        member(ask.lab) == nil,
+        !members.contains(where: { $0.key == ask.key || $0.name == ask.name }),
+        cutoffs[ask.lab] == nil,
         members.count < Limits.labsMax
       else { return nil }
       members.append(Seat(lab: ask.lab, key: ask.key, name: ask.name, since: version + 1))

@@ -31,7 +31,7 @@ public enum Daemon {
   /// Runs until a signal, the last round, or an error that the node cannot live with.
   public static func run(_ options: Options) async throws {
     let home = HomeLayout(options.home)
-    guard home.isHome else { throw NodeError.noHome(options.home) }
+    guard home.isHome else { throw home.absence }
     let configuration = try Configuration.read(options.configuration ?? home.configuration)
     var log = Logger(label: "hansed")
     log.logLevel = configuration.log.flatMap { Logger.Level(rawValue: $0.level) } ?? .info

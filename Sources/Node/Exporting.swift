@@ -10,16 +10,13 @@ import Storage
 
 /// The shared adapter as files that others load.
 enum Exporting {
-  /// Writes a merge's adapter as a PEFT folder in the home's `work`, unless it is there already.
+  /// Writes a merge's adapter as a PEFT folder in the home's `work`.
   static func write(
     _ merge: Hanse_V1_Merge, recipe: Folding.Recipe, folding: Folding, into folder: String,
     baseModel: String
   ) async throws -> ContentID {
     let folded = try await folding.fold(recipe)
-    let complete = folder + "/adapter_model.safetensors"
-    if !DurableFile.exists(complete) {
-      try PEFTFolder.write(folded.state.adapter.rounded(), baseModel: baseModel, to: folder)
-    }
+    try PEFTFolder.write(folded.state.adapter.rounded(), baseModel: baseModel, to: folder)
     return folded.root
   }
 

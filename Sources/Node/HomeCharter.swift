@@ -7,47 +7,35 @@ import SwiftProtobuf
 
 /// Reading what a home holds of the federation.
 enum HomeCharter {
-  static func read(_ home: HomeLayout) throws -> Charter {
-    let bytes = try DurableFile.read(home.charter, limit: Limits.charterBytesMax + 1)
-    do { return try Charter(bytes: bytes) } catch { throw NodeError.charter("\(error)") }
+  /// The charter of a home whose store is open.
+  ///
+  /// Every entry names the charter's hash, so a changed file is noticed; the store keeps a copy
+  /// from the first start on, which stands in for it. Gives what was wrong with the file, if the
+  /// copy had to.
+  static func read(_ home: HomeLayout, _ store: Store) throws -> (charter: Charter, fault: String?)
+  {
+    let named = try store.allEntries().lazy.compactMap { try? $0.entry().federation }.first
+    let file = Result { try readFile(home) }
+    if case .success(let charter) = file, named == nil || charter.id == named {
+      return (charter, nil)
+    }
+    let fault: String
+    switch file {
+    case .success(let charter):
+      fault =
+        "\(home.charter) was changed: its id is \(charter.id.short), but the entries here "
+        + "belong to \(named?.short ?? "?")"
+    case .failure(let error): fault = "\(home.charter): \(oneLine(error))"
+    }
+    guard let bytes = try? store.value(OwnValue.charter), let kept = try? Charter(bytes: bytes),
+      named == nil || kept.id == named
+    else { throw NodeError.charter(fault) }
+    return (kept, fault)
   }
 
-  /// Replays the stored entries, each checked again as if it had just arrived.
-  static func replay(_ store: Store, _ charter: Charter) throws -> Logbook {
-    var logbook = Logbook(charter: charter)
-    for stored in try store.allEntries() {
-      let entry: Entry
-      do { entry = try stored.entry() } catch {
-        throw NodeError.file(
-          path: store.home.database,
-          reason:
-            "entry \(stored.sequence) of lab \(stored.lab.short) (\(stored.id.short)): \(error)\n"
-            + "hint: run hanse fsck --repair; the entry is fetched again from the other labs")
-      }
-      guard entry.id == stored.id else {
-        throw NodeError.file(
-          path: store.home.database,
-          reason: "entry \(stored.sequence) of lab \(stored.lab.short): its bytes are not those of "
-            + "\(stored.id.short)\nhint: run hanse fsck --repair")
-      }
-      do {
-        let outcome = try logbook.append(entry)
-        guard outcome == .appended else {
-          throw NodeError.file(
-            path: store.home.database,
-            reason: "entry \(entry.id.short) does not fit its log: \(outcome)")
-        }
-      } catch let error as LedgerError {
-        throw NodeError.file(
-          path: store.home.database,
-          reason: "entry \(entry.sequence) of lab \(entry.lab.short) (\(entry.id.short)): \(error)")
-      }
-    }
-    for stored in try store.forks() {
-      if let entry = try? stored.entry() { _ = try? logbook.append(entry) }
-    }
-    logbook.settle()
-    return logbook
+  private static func readFile(_ home: HomeLayout) throws -> Charter {
+    let bytes = try DurableFile.read(home.charter, limit: Limits.charterBytesMax + 1)
+    do { return try Charter(bytes: bytes) } catch { throw NodeError.charter("\(error)") }
   }
 
   /// The lab that this key signs for: its seat's, or the one whose first key it is.
@@ -55,10 +43,14 @@ enum HomeCharter {
     logbook.roster.member(key: key.publicKey)?.lab ?? LabID(firstKey: key.publicKey)
   }
 
-  /// The merge that the node last stood on.
-  static func head(_ store: Store) throws -> Hanse_V1_Merge? {
-    guard let bytes = try store.value(OwnValue.head) else { return nil }
-    return try? Hanse_V1_Merge(serializedBytes: bytes)
+  /// The merge that the node last stood on; nil when there is none, or none that these logs can
+  /// make sense of: the node then finds its head anew.
+  static func head(_ store: Store, in logbook: inout Logbook) -> Hanse_V1_Merge? {
+    guard let bytes = try? store.value(OwnValue.head),
+      let merge = try? Hanse_V1_Merge(serializedBytes: bytes),
+      (try? logbook.recipe(for: merge)) != nil
+    else { return nil }
+    return merge
   }
 }
 
@@ -68,4 +60,26 @@ enum OwnValue {
   static let feedback = "feedback"
   static let startLoss = "held-out-start"
   static let nowLoss = "held-out-now"
+  static let declined = "declined-requests"
+  static let charter = "charter"
+  static let lab = "lab"
+}
+
+/// Requests to join that this node's operator has declined: their ids, one after the other.
+enum Declined {
+  static func read(_ store: Store) throws -> Set<ContentID> {
+    let bytes = try store.value(OwnValue.declined) ?? []
+    let size = ContentID.byteCount
+    return Set(
+      stride(from: 0, to: bytes.count - bytes.count % size, by: size).compactMap {
+        ContentID(bytes: bytes[$0..<$0 + size])
+      })
+  }
+
+  /// The newest 256 are remembered: older requests have long lost their invitation.
+  static func add(_ id: ContentID, to store: Store) throws {
+    let bytes = try store.value(OwnValue.declined) ?? []
+    try store.setValue(
+      OwnValue.declined, Array(bytes.suffix(255 * ContentID.byteCount)) + id.bytes)
+  }
 }

@@ -10,27 +10,60 @@ import Storage
 /// Reads a home while its daemon is down: the same pages, from the same logs.
 public actor HomeReader: NodePages {
   private let home: HomeLayout
-  private let configuration: Configuration
+  private let model: String
   private let charter: Charter
   private let store: Store
   private let logbook: Logbook
   private let lab: LabID
   private let head: Hanse_V1_Merge
+  private let own: PageWriter.Own
+  /// What is wrong with the home, a line each.
+  private let faults: [String]
 
   /// Opens a home read-only and replays its logs.
+  ///
+  /// Neither key nor settings are needed, so that an auditor can read a copy that was given away
+  /// without them; and what is damaged is told, not thrown, as far as anything is left to read.
   public init(home path: String) throws {
     home = HomeLayout(path)
-    guard home.isHome else { throw NodeError.noHome(path) }
-    configuration = try Configuration.read(home.configuration)
-    charter = try HomeCharter.read(home)
+    guard DurableFile.exists(home.charter) || DurableFile.exists(home.database) else {
+      throw home.absence
+    }
     store = try Store(home: home, readOnly: true)
-    logbook = try HomeCharter.replay(store, charter)
-    lab = HomeCharter.lab(key: try KeyFile.read(in: home), logbook: logbook, charter: charter)
-    head = try HomeCharter.head(store) ?? logbook.emptyMerge()
+    var faults: [String] = []
+    let found = try HomeCharter.read(home, store)
+    charter = found.charter
+    if let fault = found.fault { faults.append(fault) }
+    var replayed = try HomeReplay(store, charter)
+    faults += replayed.faults.map(\.description)
+    let merge = HomeCharter.head(store, in: &replayed.logbook)
+    head = merge ?? replayed.logbook.newestAttested ?? replayed.logbook.emptyMerge()
+    if merge == nil, try store.valueNames().contains(OwnValue.head) {
+      faults.append("the node's own note of its head cannot be used: the newest attested is shown")
+    }
+    logbook = replayed.logbook
+    let settings =
+      DurableFile.exists(home.configuration)
+      ? try Configuration.read(home.configuration) : nil
+    model = settings?.model ?? ""
+    let key = DurableFile.exists(home.key) ? try KeyFile.read(in: home) : nil
+    let noted = try? store.value(OwnValue.lab).flatMap { LabID(bytes: $0) }
+    let seat = logbook.rosters.first?.members.first?.lab
+    if let key {
+      lab = HomeCharter.lab(key: key, logbook: logbook, charter: charter)
+    } else if let known = noted ?? seat {
+      lab = known
+    } else {
+      throw home.absence
+    }
+    own = PageWriter.Own(
+      name: settings?.lab ?? "?", fingerprint: key?.publicKey.fingerprint ?? "?",
+      declined: (try? Declined.read(store)) ?? [])
+    self.faults = faults
   }
 
   private var writer: PageWriter {
-    PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil)
+    PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil, own: own)
   }
 
   public func status() throws -> StatusPage {
@@ -39,8 +72,8 @@ public actor HomeReader: NodePages {
       federation: writer.federation, lab: writer.named(lab), software: NodeCore.software,
       activity: .stopped, detail: "the daemon is not running", progress: nil,
       head: writer.mergeHead(), labs: writer.labStatuses(connected: [], lag: [:]),
-      heldOut: try HeldOut.read(store), diskBytes: try store.diskBytes(),
-      freeBytes: try store.freeBytes(), attention: writer.attention())
+      heldOut: HeldOut.read(store), diskBytes: try store.diskBytes(),
+      freeBytes: try store.freeBytes(), attention: faults + writer.attention())
   }
 
   public func peers() throws -> PeersPage {
@@ -70,14 +103,16 @@ public actor HomeReader: NodePages {
     let folder = home.work + "/export-\(merge.id.short)"
     let root = try await Exporting.write(
       merge, recipe: logbook.recipe(for: merge), folding: folding, into: folder,
-      baseModel: configuration.model)
-    var writer = PageWriter(logbook: logbook, lab: lab, head: merge, headRoot: root)
-    return ExportPage(folder: folder, model: configuration.model, head: writer.mergeHead())
+      baseModel: model)
+    var writer = PageWriter(
+      logbook: logbook, lab: lab, head: merge, headRoot: root, own: own)
+    return ExportPage(folder: folder, model: model, head: writer.mergeHead())
   }
 
   public func verify(_ request: VerifyRequest) async throws -> VerifyPage {
-    try await Replay(charter: charter, store: store, lab: lab, head: head)
-      .run(fromSeal: request.fromSeal, now: monotonicSeconds)
+    try await Replay(
+      charter: charter, store: store, lab: lab, head: head, own: own, faults: faults
+    ).run(fromSeal: request.fromSeal, now: monotonicSeconds)
   }
 }
 
@@ -88,13 +123,14 @@ func monotonicSeconds() -> Double {
 
 /// The lab's held-out loss at the start and now, as the round loop last measured it.
 enum HeldOut {
-  static func read(_ store: Store) throws -> StatusPage.HeldOutLoss {
+  static func read(_ store: Store) -> StatusPage.HeldOutLoss {
     StatusPage.HeldOutLoss(
-      start: try value(store, OwnValue.startLoss), now: try value(store, OwnValue.nowLoss))
+      start: value(store, OwnValue.startLoss), now: value(store, OwnValue.nowLoss))
   }
 
-  private static func value(_ store: Store, _ name: String) throws -> Double? {
-    try store.value(name).flatMap { Double(String(decoding: $0, as: UTF8.self)) }
+  /// nil also for a damaged value: it is measured again.
+  private static func value(_ store: Store, _ name: String) -> Double? {
+    (try? store.value(name)).flatMap { Double(String(decoding: $0, as: UTF8.self)) }
   }
 
   static func change(_ name: String, _ value: Double) -> Change {

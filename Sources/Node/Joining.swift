@@ -37,9 +37,11 @@ public enum Joining {
     try plan.validate()
     let checkpoint = try Checkpoint.open(plan.model)
     let key = DurableFile.exists(home.key) ? try KeyFile.read(in: home) : SigningKey.generate()
-    let answer = try await ask(ticket, plan: plan, key: key, progress: progress)
-    let charter = try self.charter(in: answer, of: ticket)
+    // First the charter alone: a lab whose base is another has not asked, and keeps its ticket.
+    let shown = try await ask(ticket, plan: plan, key: key, charterOnly: true, progress: progress)
+    let charter = try self.charter(in: shown, of: ticket)
     try BaseFiles.check(checkpoint, against: charter, progress: progress)
+    _ = try await ask(ticket, plan: plan, key: key, charterOnly: false, progress: progress)
     let contacts = contacts(in: ticket)
     if DurableFile.exists(home.key) {
       try DurableFile.write(
@@ -78,7 +80,8 @@ public enum Joining {
   }
 
   private static func ask(
-    _ ticket: Hanse_V1_Ticket, plan: HomePlan, key: SigningKey, progress: (String) -> Void
+    _ ticket: Hanse_V1_Ticket, plan: HomePlan, key: SigningKey, charterOnly: Bool,
+    progress: (String) -> Void
   ) async throws -> Hanse_V1_JoinAnswer {
     guard let invitation = SigningKey(seed: Array(ticket.invitationSeed)) else {
       throw NodeError.ticket("this ticket holds no key", hint: "ask for a new one")
@@ -88,10 +91,11 @@ public enum Joining {
     body.name = plan.labName
     body.addresses = plan.listen.map { [$0] } ?? []
     body.timeSeconds = UInt64(max(0, time(nil)))
+    body.charterOnly = charterOnly
     let request = try JoinAsk.sign(body, lab: key, invitation: invitation)
     var failures: [String] = []
     for contact in contacts(in: ticket) {
-      progress("asking \(contact.address)")
+      if charterOnly { progress("asking \(contact.address)") }
       do {
         let answer = try await JoinClient.ask(
           address: contact.address, expectedKey: contact.key, key: key, request: request)

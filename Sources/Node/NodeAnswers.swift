@@ -36,14 +36,16 @@ struct NodeAnswers: NodeControl {
     let root = try await Exporting.write(
       merge, recipe: logbook.recipe(for: merge), folding: folding, into: folder,
       baseModel: core.configuration.model)
-    var page = PageWriter(logbook: logbook, lab: core.lab, head: merge, headRoot: root)
+    var page = PageWriter(
+      logbook: logbook, lab: core.lab, head: merge, headRoot: root, own: writer.own)
     return ExportPage(folder: folder, model: core.configuration.model, head: page.mergeHead())
   }
 
   func verify(_ request: VerifyRequest) async throws -> VerifyPage {
     let head = await core.head
     return try await Replay(
-      charter: core.charter, store: core.store, lab: core.lab, head: head
+      charter: core.charter, store: core.store, lab: core.lab, head: head,
+      own: await core.writer.own, faults: []
     ).run(fromSeal: request.fromSeal, now: monotonicSeconds)
   }
 
@@ -55,6 +57,10 @@ struct NodeAnswers: NodeControl {
     try await core.approve(request)
   }
 
+  func decline(_ request: DeclineRequest) async throws -> DeclinePage {
+    try await core.decline(request)
+  }
+
   func propose(_ request: ProposeRequest) async throws -> ApprovePage {
     try await core.propose(request)
   }
@@ -63,7 +69,11 @@ struct NodeAnswers: NodeControl {
 extension NodeCore {
   /// The pages of this moment.
   var writer: PageWriter {
-    PageWriter(logbook: logbook, lab: lab, head: head, headRoot: headRoot)
+    PageWriter(
+      logbook: logbook, lab: lab, head: head, headRoot: headRoot,
+      own: PageWriter.Own(
+        name: configuration.lab, fingerprint: key.publicKey.fingerprint,
+        declined: (try? Declined.read(store)) ?? []))
   }
 
   func statusPage() throws -> StatusPage {
@@ -79,7 +89,7 @@ extension NodeCore {
       federation: writer.federation, lab: writer.named(lab), software: Self.software,
       activity: NodeActivity(rawValue: activity.kind.rawValue) ?? .idle, detail: activity.detail,
       progress: activity.progress, head: writer.mergeHead(),
-      labs: writer.labStatuses(connected: connected, lag: lag), heldOut: try HeldOut.read(store),
+      labs: writer.labStatuses(connected: connected, lag: lag), heldOut: HeldOut.read(store),
       diskBytes: try store.diskBytes(), freeBytes: try store.freeBytes(),
       attention: attention + writer.attention())
   }

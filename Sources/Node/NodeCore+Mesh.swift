@@ -183,14 +183,34 @@ extension NodeCore {
       if let bytes = try block(object, index) { frame.block.bytes = Data(bytes) }
     } catch {
       // Damage on disk is never served: the object is fetched again.
-      log.error("\(error)\nhint: the object is fetched again from the other labs")
-      try? store.removeObject(object)
-      heldObjects.remove(object)
+      log.error("\(oneLine(error))")
+      _ = mend(object)
     }
     let isQueued = board?.send(frame, on: connection, bulk: true) { [weak self] _ in
       Task { await self?.tell(.blockServed(connection)) }
     }
     if isQueued != true { tell(.blockServed(connection)) }
+  }
+
+  /// Looks at every payload again and has the damaged ones fetched anew; whether there were any.
+  func mendObjects() -> Bool {
+    let mended = heldObjects.sorted().filter(mend)
+    react()
+    return !mended.isEmpty
+  }
+
+  private func mend(_ object: ContentID) -> Bool {
+    do {
+      guard try store.mendObject(object) else { return false }
+    } catch {
+      log.error("\(error)")
+      return false
+    }
+    heldObjects.remove(object)
+    let line = "the payload \(object.short) was damaged on disk and is fetched again"
+    log.warning("\(line)")
+    attention.append(line)
+    return true
   }
 
   private func block(_ object: ContentID, _ index: UInt32) throws -> [UInt8]? {

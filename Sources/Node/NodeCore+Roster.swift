@@ -102,7 +102,7 @@ extension NodeCore {
     }
     do {
       let known = logbook.requests(recordedBy: lab).contains { $0.id == ask.id }
-      if !known, logbook.roster.member(ask.lab) == nil {
+      if !ask.charterOnly, !known, logbook.roster.member(ask.lab) == nil {
         var presence = ownPresence
         presence.requests = [ask.request]
         try sign(.presence(presence))
@@ -146,10 +146,17 @@ extension NodeCore {
     }) {
       return try approve(proposal.id)
     }
-    let matching = logbook.pendingRequests.filter { pending in
-      pending.isInvited
-        && (pending.ask.name == subject || pending.ask.key.fingerprint == subject
-          || (subject.utf8.count >= 4 && pending.ask.lab.description.hasPrefix(subject)))
+    if let seat = logbook.roster.members.first(where: {
+      $0.name == subject || $0.key.fingerprint == subject
+    }), !logbook.pendingRequests.contains(where: { $0.ask.key.fingerprint == subject }) {
+      throw ControlError(
+        .refused,
+        "\(printable(seat.name)) is a member already, since roster version \(seat.since)",
+        hint: "hanse pending shows who waits, hanse roster who is a member")
+    }
+    let matching = writer.openRequests.filter { pending in
+      (pending.ask.name == subject || pending.ask.key.fingerprint == subject
+        || (subject.utf8.count >= 4 && pending.ask.lab.description.hasPrefix(subject)))
     }
     guard let pending = matching.first else {
       throw ControlError(
@@ -162,31 +169,54 @@ extension NodeCore {
         hint: "name the fingerprint: "
           + matching.map(\.ask.key.fingerprint).joined(separator: " or "))
     }
+    if logbook.roster.members.contains(where: { $0.name == pending.ask.name }) {
+      throw ControlError(
+        .refused, "a member is called \(printable(pending.ask.name)) already",
+        hint: "ask the lab to join again under another --name, and decline this request: "
+          + "hanse decline \(pending.ask.key.fingerprint)")
+    }
     if let proposal = pending.proposal { return try approve(proposal.id) }
     var admission = Hanse_V1_Admission()
     admission.request = pending.ask.request
     return try propose(.admit(admission))
   }
 
+  /// Shows a request no more, on this node. The others decide for themselves.
+  func decline(_ request: DeclineRequest) throws -> DeclinePage {
+    let found = writer.openRequests.filter {
+      $0.ask.key.fingerprint == request.subject || $0.ask.name == request.subject
+        || (request.subject.utf8.count >= 4
+          && $0.ask.lab.description.hasPrefix(request.subject))
+    }
+    guard let pending = found.first else {
+      throw ControlError(
+        .notFound, "nobody called \(request.subject.debugDescription) waits for approval",
+        hint: "hanse pending shows who does")
+    }
+    guard found.count == 1 else {
+      throw ControlError(
+        .wrongUse, "\(found.count) labs called \(request.subject.debugDescription) wait",
+        hint: "name the fingerprint: "
+          + found.map(\.ask.key.fingerprint).joined(separator: " or "))
+    }
+    try Declined.add(pending.ask.id, to: store)
+    return DeclinePage(
+      lab: Named(name: pending.ask.name, id: pending.ask.lab.description),
+      fingerprint: pending.ask.key.fingerprint)
+  }
+
   func propose(_ request: ProposeRequest) throws -> ApprovePage {
     try requireSigning()
     switch request.change {
-    case .remove: return try propose(.remove(removal(request.subjects)))
+    case .remove: return try propose(.remove(removal(request.subjects, reason: request.reason)))
     case .recall, .recallLab: return try propose(.recall(recall(request)))
-    case .rotateKey:
-      throw ControlError(
-        .refused, "this release does not rotate keys while the daemon runs",
-        hint: "keep the key file safe; a lost key is replaced by a new lab")
     }
   }
 
-  private func removal(_ subjects: [String]) throws -> Hanse_V1_Removal {
-    guard let subject = subjects.first, subjects.count == 1, let seat = seat(subject) else {
-      throw ControlError(
-        .notFound, "no member is called \(subjects.joined(separator: " "))",
-        hint: "hanse roster shows the members")
-    }
+  private func removal(_ subjects: [String], reason: String) throws -> Hanse_V1_Removal {
+    let seat = try seat(subjects.joined(separator: " "))
     var removal = Hanse_V1_Removal()
+    removal.reason = String(reason.prefix(200))
     removal.lab = Data(seat.lab.bytes)
     if let last = logbook.log(of: seat.lab).last {
       removal.lastSequence = last.sequence
@@ -202,9 +232,7 @@ extension NodeCore {
     recall.reason = String(request.reason.prefix(200))
     let states = logbook.contributionsInOrder
     if request.change == .recallLab {
-      guard let subject = request.subjects.first, let seat = seat(subject) else {
-        throw ControlError(.notFound, "no such member", hint: "hanse roster shows the members")
-      }
+      let seat = try seat(request.subjects.joined(separator: " "))
       let since = UInt32(clamping: request.sinceRound ?? 0)
       recall.contributions = states.filter { $0.author == seat.lab && $0.round >= since }
         .map { Data($0.id.bytes) }
@@ -226,11 +254,23 @@ extension NodeCore {
     return recall
   }
 
-  private func seat(_ subject: String) -> Seat? {
+  /// The one member of this name, or whose id begins so.
+  private func seat(_ subject: String) throws -> Seat {
     let found = logbook.roster.members.filter {
       $0.name == subject || (subject.utf8.count >= 4 && $0.lab.description.hasPrefix(subject))
     }
-    return found.count == 1 ? found[0] : nil
+    guard let seat = found.first else {
+      throw ControlError(
+        .notFound, "no member is called \(printable(subject))",
+        hint: "hanse roster shows the members")
+    }
+    guard found.count == 1 else {
+      throw ControlError(
+        .wrongUse, "\(found.count) members are called \(printable(subject))",
+        hint: "name one by the beginning of its lab id: "
+          + found.map { String($0.lab.description.prefix(10)) }.joined(separator: " or "))
+    }
+    return seat
   }
 
   private func propose(_ change: Hanse_V1_Proposal.OneOf_Change) throws -> ApprovePage {
@@ -244,6 +284,10 @@ extension NodeCore {
 
   /// The attempt that a new proposal may make, and the approvals that show that no earlier one can
   /// pass any more.
+  ///
+  /// While one can, a proposal of the same attempt stands beside it: whichever more than half of
+  /// the labs approve first is enacted, so nobody can hold the roster up with a proposal of its
+  /// own.
   private func nextAttempt() throws -> (UInt32, [Data]) {
     let open = logbook.openProposals
     guard let attempt = open.map(\.message.attempt).max() else { return (1, []) }
@@ -252,10 +296,15 @@ extension NodeCore {
     let strongest = current.map(\.approvers.count).max() ?? 0
     let roster = logbook.roster
     guard strongest + roster.members.count - voters < roster.approvalQuorum else {
-      let waiting = current[0]
+      guard let own = current.first(where: { $0.approvers.contains(lab) }) else {
+        return (attempt, [])
+      }
       throw ControlError(
-        .refused, "another change waits for approval: \(writer.describe(waiting.message))",
-        hint: "approve it first: hanse approve \(waiting.id.short)")
+        .refused,
+        "this lab has approved another change, which is still open: "
+          + writer.describe(own.message),
+        hint: "a lab has one approval at a time; it is free again once \(own.id.short) is enacted, "
+          + "or once the others have approved so much else that it cannot be")
     }
     let proposals = Set(current.map(\.id))
     let approvals = roster.members.flatMap { seat in

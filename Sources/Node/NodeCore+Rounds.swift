@@ -194,6 +194,9 @@ extension NodeCore {
     if facts.trainers.count <= 1, logbook.roster.members.count > 1 {
       return "round \(facts.round): no other lab is connected"
     }
+    if missing.isEmpty, facts.admitted.isEmpty {
+      return "round \(facts.round): every try of every lab was rejected; see hanse log"
+    }
     if missing.isEmpty { return "round \(facts.round): waiting for verdicts" }
     let names = missing.map { name(of: $0) }.joined(separator: ", ")
     return "round \(facts.round): waiting for \(names)"

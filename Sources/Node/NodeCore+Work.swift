@@ -1,4 +1,5 @@
 import Adapters
+import Control
 import Deltas
 import FoundationEssentials
 import Gossip
@@ -37,7 +38,7 @@ extension NodeCore {
   func noteLoss(_ nats: Double) throws {
     measured = head.id
     var changes = [HeldOut.change(OwnValue.nowLoss, nats)]
-    if try store.value(OwnValue.startLoss) == nil {
+    if HeldOut.read(store).start == nil {
       changes.append(HeldOut.change(OwnValue.startLoss, nats))
     }
     try store.commit(changes)
@@ -88,10 +89,18 @@ extension NodeCore {
 
   /// What the last admitted delta of this lab left unsaid; empty before there is one.
   func feedback() throws -> [Float] {
-    guard let bytes = try store.value(OwnValue.feedback), let id = ContentID(bytes: bytes),
-      let buffer = try store.readWork("feedback-\(id)")
-    else { return [] }
-    guard buffer.count == layout.count * MemoryLayout<Float>.size else { return [] }
+    let buffer: [UInt8]
+    do {
+      guard let bytes = try store.value(OwnValue.feedback) else { return [] }
+      guard let id = ContentID(bytes: bytes), let kept = try store.readWork("feedback-\(id)"),
+        kept.count == layout.count * MemoryLayout<Float>.size
+      else { throw NodeError.notFound("what the last contribution left unsaid") }
+      buffer = kept
+    } catch {
+      // It only sharpens the next delta: without it that begins from what was trained alone.
+      log.warning("error feedback is lost: \(oneLine(error))")
+      return []
+    }
     return buffer.withUnsafeBytes { raw in
       (0..<layout.count).map { raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
     }
@@ -105,7 +114,7 @@ extension NodeCore {
   /// Touches the database from the node's own queue; only then is the watchdog told.
   func pulse() {
     do {
-      _ = try store.value(OwnValue.head)
+      _ = try store.valueNames()
       systemd.watchdog()
     } catch {
       fail(error)

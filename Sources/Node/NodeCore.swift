@@ -75,33 +75,58 @@ actor NodeCore {
   ///
   /// - Throws: what is wrong with the home, naming the file.
   init(home: HomeLayout, configuration: Configuration, log: Logger) throws {
-    guard home.isHome else { throw NodeError.noHome(home.path) }
+    guard home.isHome else { throw home.absence }
     self.home = home
     self.configuration = configuration
     self.log = log
     key = try KeyFile.read(in: home)
-    charter = try HomeCharter.read(home)
     store = try Store(home: home)
+    let found = try HomeCharter.read(home, store)
+    charter = found.charter
     layout = try AdapterShapes.layout(of: charter)
     payloads = Payloads(store: store, layout: layout)
     let now = Self.clock()
     startedAt = now
     quietSince = now
-    let replayed = try HomeCharter.replay(store, charter)
-    logbook = replayed
+    var replayed = try HomeReplay(store, charter)
+    attention = try Self.mend(home, store, replayed, found, log)
+    let stored = HomeCharter.head(store, in: &replayed.logbook)
+    logbook = replayed.logbook
     rule = RoundRule(leastGrace: Double(charter.message.round.graceSeconds))
     contacts = (configuration.contacts ?? []).compactMap { Contact(text: $0) }
-    lab = HomeCharter.lab(key: key, logbook: replayed, charter: charter)
+    lab = HomeCharter.lab(key: key, logbook: replayed.logbook, charter: charter)
     mesh = Mesh(
       lab: lab, federation: charter.id, software: Self.software,
       generator: SeededGenerator(seed: systemRandomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }),
       now: now)
     membership = Membership([:])
-    let stored = try HomeCharter.head(store)
-    head = stored ?? replayed.emptyMerge()
+    head = stored ?? replayed.logbook.emptyMerge()
+    try store.commit([
+      .value(name: OwnValue.charter, bytes: charter.bytes),
+      .value(name: OwnValue.lab, bytes: lab.bytes),
+    ])
     for id in try store.objects() {
       if let status = try store.object(id), status.missing.isEmpty { heldObjects.insert(id) }
     }
+  }
+
+  /// Puts right what a damaged disk can be made good for, and says so: a charter from the store's
+  /// copy, logs cut before what no longer fits. The other labs send the rest again.
+  private static func mend(
+    _ home: HomeLayout, _ store: Store, _ replayed: HomeReplay,
+    _ found: (charter: Charter, fault: String?), _ log: Logger
+  ) throws -> [String] {
+    var lines: [String] = []
+    if let fault = found.fault {
+      lines.append("\(fault); it was restored from the copy in \(home.database)")
+      try DurableFile.write(found.charter.bytes, to: home.charter, mode: 0o640)
+    }
+    for fault in replayed.faults {
+      lines.append("\(fault); it and what follows are fetched again from the other labs")
+    }
+    try replayed.mend(store)
+    for line in lines { log.warning("\(line)") }
+    return lines.isEmpty ? [] : lines + ["the disk gave back other bytes: look at dmesg"]
   }
 
   /// What this program calls itself.

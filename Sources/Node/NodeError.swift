@@ -4,8 +4,6 @@ import Identities
 public enum NodeError: Error, CustomStringConvertible {
   /// There is a home already.
   case homeExists(String)
-  /// There is no home.
-  case noHome(String)
   /// A line of the configuration.
   case configuration(path: String, reason: String)
   /// A file that the charter names is not the same here.
@@ -32,9 +30,6 @@ public enum NodeError: Error, CustomStringConvertible {
     case .homeExists(let path):
       "\(path) is a node's home already\n"
         + "hint: choose another --home, or remove it if the lab is to start anew"
-    case .noHome(let path):
-      "\(path) is no node's home\n"
-        + "hint: found a federation with hanse init, or enter one with hanse join TICKET"
     case .configuration(let path, let reason):
       "\(path): \(reason)\nhint: Deploy/hanse.toml shows every key"
     case .otherFile(let name, let path, let reason):

@@ -34,15 +34,22 @@ extension PageWriter {
         )
       }
     }
-    let waiting = logbook.pendingRequests.filter(\.isInvited)
-    for request in waiting {
+    for request in openRequests {
       lines.append(
         "\(request.ask.name) asks to join (\(request.ask.key.fingerprint)); see hanse pending")
+    }
+    for proposal in logbook.openProposals where !proposal.approvers.contains(lab) {
+      if case .admit = proposal.message.change { continue }
+      lines.append(
+        "\(named(proposal.author).name) proposes to \(describe(proposal.message)) "
+          + "(\(proposal.id.short)); see hanse pending")
     }
     for state in logbook.contributionsInOrder.suffix(64) where state.author == lab {
       if state.status == .rejected {
         lines.append(
-          "this lab's contribution \(state.id.short) to round \(state.round) was rejected")
+          "this lab's contribution \(state.id.short) to round \(state.round) was rejected "
+            + "(hanse why \(state.id.short)); when that happens often, lower learning_rate or "
+            + "steps under [training] in hanse.toml")
       }
     }
     return lines

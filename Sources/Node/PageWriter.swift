@@ -10,6 +10,18 @@ struct PageWriter {
   let lab: LabID
   let head: Hanse_V1_Merge
   let headRoot: ContentID?
+  /// This node as it knows itself, on the roster or not.
+  let own: Own
+
+  /// What a node knows of itself that stands in no log.
+  struct Own {
+    /// What the lab calls itself.
+    let name: String
+    /// Of its key.
+    let fingerprint: String
+    /// Requests to join that its operator declined.
+    let declined: Set<ContentID>
+  }
 
   var federation: Named {
     Named(name: logbook.charter.message.name, id: logbook.charter.id.description)
@@ -17,7 +29,8 @@ struct PageWriter {
 
   func named(_ lab: LabID) -> Named {
     let seat = logbook.rosters.last { $0.member(lab) != nil }?.member(lab)
-    return Named(name: seat?.name ?? "?", id: lab.description)
+    let name = seat?.name ?? (lab == self.lab ? own.name : "?")
+    return Named(name: name, id: lab.description)
   }
 
   mutating func mergeHead() -> MergeHead {
@@ -103,7 +116,8 @@ struct PageWriter {
   ) -> ProposalRow {
     ProposalRow(
       id: id.description, makesVersion: Int(message.makesVersion), change: describe(message),
-      proposer: named(author), approvals: approvers.map { named($0).name }, needed: needed,
+      details: details(message), proposer: named(author),
+      approvals: approvers.map { named($0).name }, needed: needed,
       enacted: enacted)
   }
 
@@ -116,15 +130,46 @@ struct PageWriter {
       return "remove \(LabID(bytes: removal.lab).map { named($0).name } ?? "?")"
     case .rotate(let rotation):
       return "new key for \(LabID(bytes: rotation.lab).map { named($0).name } ?? "?")"
-    case .recall(let recall): return "recall \(recall.contributions.count) contributions"
+    case .recall(let recall):
+      let count = recall.contributions.count
+      return "recall \(count) contribution\(count == 1 ? "" : "s")"
     case nil: return "a change that this version does not know"
+    }
+  }
+
+  /// What somebody who is to approve a change must know of it.
+  private func details(_ proposal: Hanse_V1_Proposal) -> [String] {
+    switch proposal.change {
+    case .admit(let admission):
+      guard let ask = try? JoinAsk(admission.request) else { return [] }
+      return ["lab id \(ask.lab)"]
+    case .remove(let removal):
+      return [
+        "its log counts up to entry \(removal.lastSequence)",
+        removal.reason.isEmpty ? "no reason given" : "reason: \(removal.reason)",
+      ]
+    case .rotate: return []
+    case .recall(let recall):
+      let shown = recall.contributions.prefix(16).compactMap { ContentID(bytes: $0) }.map { id in
+        guard let state = logbook.contribution(id) else { return "\(id.short), not known here" }
+        return "\(id.short) by \(named(state.author).name), round \(state.round)"
+      }
+      let more = recall.contributions.count - shown.count
+      return shown + (more > 0 ? ["and \(more) more"] : [])
+        + [recall.reason.isEmpty ? "no reason given" : "reason: \(recall.reason)"]
+    case nil: return []
     }
   }
 
   // MARK: pages
 
+  /// Requests to join that wait and that this node's operator has not declined.
+  var openRequests: [PendingRequest] {
+    logbook.pendingRequests.filter { $0.isInvited && !own.declined.contains($0.ask.id) }
+  }
+
   func pending() -> PendingPage {
-    let requests = logbook.pendingRequests.filter(\.isInvited).map { request in
+    let requests = openRequests.map { request in
       PendingPage.Request(
         lab: Named(name: request.ask.name, id: request.ask.lab.description),
         fingerprint: request.ask.key.fingerprint, addresses: request.ask.addresses,
@@ -136,7 +181,14 @@ struct PageWriter {
       guard case .admit = proposal.message.change else { return true }
       return !logbook.pendingRequests.contains { $0.proposal?.id == proposal.id }
     }
-    return PendingPage(requests: requests, proposals: others.map(row))
+    let waits =
+      logbook.roster.member(lab) == nil
+      && !logbook.rosters.contains {
+        $0.member(lab) != nil
+      }
+    return PendingPage(
+      requests: requests, proposals: others.map(row),
+      ownFingerprint: waits ? own.fingerprint : nil)
   }
 
   func roster() -> RosterPage {

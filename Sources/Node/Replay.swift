@@ -11,21 +11,33 @@ struct Replay {
   let store: Store
   let lab: LabID
   let head: Hanse_V1_Merge
+  let own: PageWriter.Own
+  /// What was found while the logs were read.
+  let faults: [String]
 
   /// - Parameter fromSeal: start from the snapshots that the node keeps instead of from the
   ///   charter.
   func run(fromSeal: Bool, now: () -> Double) async throws -> VerifyPage {
     let start = now()
     // Every signature, every link of every chain, every roster change.
-    var logbook = try HomeCharter.replay(store, charter)
+    let replayed = try HomeReplay(store, charter)
+    var logbook = replayed.logbook
     let folding = try Folding(charter: charter, store: store, usesSnapshots: fromSeal)
-    var findings: [String] = logbook.labs.compactMap { lab in
+    var findings = faults
+    if replayed.faults.map(\.description).contains(where: { !faults.contains($0) }) {
+      findings += replayed.faults.map(\.description)
+    }
+    if logbook.entryCount == 0 {
+      findings.append("\(store.home.database) holds no entry: there is nothing to replay")
+    }
+    findings += try damagedPayloads(in: logbook)
+    findings += logbook.labs.compactMap { lab in
       logbook.forks[lab].map {
         "lab \(lab.short) signed two entries at sequence \($0.sequence): \($0.held.short) and "
           + $0.other.id.short
       }
     }
-    var writer = PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil)
+    var writer = PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil, own: own)
     var folded: [ContentID: ContentID] = [:]
     var merges = Self.attested(in: logbook)
     if !merges.contains(where: { $0.id == head.id }) { merges.append(head) }
@@ -33,7 +45,8 @@ struct Replay {
       do {
         folded[merge.id] = try await folding.fold(logbook.recipe(for: merge)).root
       } catch {
-        findings.append("merge \(merge.id.short) of round \(merge.frontier.round): \(error)")
+        let round = merge.frontier.round
+        findings.append("merge \(merge.id.short) of round \(round): \(oneLine(error))")
       }
     }
     findings += Self.contradictions(in: logbook, folded)
@@ -46,8 +59,23 @@ struct Replay {
       seconds: now() - start, findings: findings)
   }
 
+  /// Payloads on this disk that are not what their contribution announced, merged or not. One that
+  /// is not here is no fault: retention may have let it go.
+  private func damagedPayloads(in logbook: Logbook) throws -> [String] {
+    logbook.contributionsInOrder.compactMap { state in
+      guard let object = ContentID(bytes: state.message.payload.blockList) else { return nil }
+      do {
+        _ = try store.readObject(object)
+        return nil
+      } catch {
+        return "contribution \(state.id.short) of round \(state.round): its payload: "
+          + oneLine(error)
+      }
+    }
+  }
+
   /// Every merge that any lab attested, each once.
-  private static func attested(in logbook: Logbook) -> [Hanse_V1_Merge] {
+  static func attested(in logbook: Logbook) -> [Hanse_V1_Merge] {
     var seen: Set<ContentID> = []
     var result: [Hanse_V1_Merge] = []
     for lab in logbook.labs {
@@ -77,5 +105,14 @@ struct Replay {
       }
     }
     return findings
+  }
+}
+
+extension Logbook {
+  /// The merge of the latest round that any lab attested and that can be expanded here.
+  var newestAttested: Hanse_V1_Merge? {
+    var logbook = self
+    return Replay.attested(in: self).sorted { $0.frontier.round > $1.frontier.round }
+      .first { (try? logbook.recipe(for: $0)) != nil }
   }
 }

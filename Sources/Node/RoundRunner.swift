@@ -47,6 +47,9 @@ actor RoundRunner {
         try await bear(error)
       } catch let error as NodeError {
         try await bear(error)
+      } catch let error as StorageError {
+        guard case .damaged = error, await core.mendObjects() else { throw error }
+        try await bear(error)
       }
     }
   }
@@ -79,7 +82,7 @@ actor RoundRunner {
     failures += 1
     let seconds = min(60, 1 << min(failures, 6))
     log.error("\(error)")
-    await core.set(.waiting, "trying again in \(seconds) s: \(error)")
+    await core.set(.waiting, "trying again in \(seconds) s: \(oneLine(error))")
     try? await Task.sleep(for: .seconds(seconds))
   }
 
@@ -164,7 +167,7 @@ actor RoundRunner {
 
   private func train(round: UInt32, attempt: UInt32, rejections: [ContentID]) async throws {
     let merge = await core.head
-    await core.set(.training, "round \(round)")
+    await core.set(.training, attempt == 1 ? "round \(round)" : "round \(round), try \(attempt)")
     let folded = try await state(of: merge)
     let base = folded.state.adapter.rounded()
     let before = try await loss(of: merge, folded)
@@ -207,12 +210,15 @@ actor RoundRunner {
     // A seed of its own for every lab and round, so that no two see the same windows in one order.
     let seed = ContentID(
       of: core.lab.bytes + round.littleEndianBytes + attempt.littleEndianBytes, kind: .start)
+    // A rejected try went too far: each further one goes a quarter as far.
+    let caution = Double(sign: .plus, exponent: -2 * Int(attempt - 1), significand: 1)
+    let rate = (own?.learningRate ?? rules.learningRate) * caution
     return TrainJob(
       adapter: folder("base-\(round)"), output: folder("adapter-\(round)"),
       data: TextSource(
         files: core.configuration.data, part: hasHeldOut ? .all : .training),
       steps: own?.steps ?? Int(rules.localSteps), batch: own?.batch ?? Int(rules.batch),
-      length: Int(rules.length), learningRate: own?.learningRate ?? rules.learningRate,
+      length: Int(rules.length), learningRate: rate,
       schedule: "constant", warmup: round == 1 ? "10%" : "2",
       seed: seed.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) },
       optimiserIn: DurableFile.exists(optimiser) ? optimiser : nil, optimiserOut: optimiser)

@@ -22,6 +22,8 @@ public struct JoinAsk: Sendable, Hashable {
   public let federation: ContentID
   /// When it asked, Unix seconds, informative.
   public let timeSeconds: UInt64
+  /// Whether it only asks for the charter, to compare the base model before it asks to join.
+  public let charterOnly: Bool
   /// The request as carried.
   public let request: Hanse_V1_JoinRequest
 
@@ -61,6 +63,7 @@ public struct JoinAsk: Sendable, Hashable {
     self.addresses = body.addresses
     self.federation = federation
     self.timeSeconds = body.timeSeconds
+    self.charterOnly = body.charterOnly
     self.request = request
   }
 

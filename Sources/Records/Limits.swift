@@ -29,7 +29,7 @@ public enum Limits {
   /// Factors in an adapter: 128 layers of 16 matrices, two factors each.
   public static let factorsMax = 4_096
   /// Tries a lab has for a contribution in one round.
-  public static let attemptsMax = 3
+  public static let attemptsMax = 8
   /// Rounds a contribution's base may stand above the seal that it names: bounds provisional work.
   public static let roundsAboveSealMax = 64
   /// Rounds that a contribution may be late before it weighs nothing.

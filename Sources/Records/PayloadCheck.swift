@@ -81,7 +81,9 @@ enum PayloadCheck {
     for citation in proposal.citations { try id(citation, "citations") }
     switch proposal.change {
     case .admit(let admission): _ = try JoinAsk(admission.request)
-    case .remove(let removal): try id(removal.lab, "remove.lab")
+    case .remove(let removal):
+      try id(removal.lab, "remove.lab")
+      try text(removal.reason, "remove.reason")
     case .rotate(let rotation):
       try id(rotation.lab, "rotate.lab")
       guard PublicKey(bytes: rotation.newKey) != nil else {

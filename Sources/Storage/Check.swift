@@ -20,6 +20,8 @@ public struct Damage: Sendable, Hashable, CustomStringConvertible {
     case value(name: String)
     /// The key, or the folder it is in.
     case key
+    /// The founding document.
+    case charter
     /// The database itself.
     case database
   }
@@ -30,6 +32,13 @@ public struct Damage: Sendable, Hashable, CustomStringConvertible {
   public var reason: String
   /// Whether ``Store/repair(_:)`` can mend it, by making room to fetch or compute it again.
   public var isRepairable: Bool
+
+  /// A damaged thing.
+  public init(thing: Thing, reason: String, isRepairable: Bool) {
+    self.thing = thing
+    self.reason = reason
+    self.isRepairable = isRepairable
+  }
 
   public var description: String {
     switch thing {
@@ -42,6 +51,7 @@ public struct Damage: Sendable, Hashable, CustomStringConvertible {
     case .snapshot(let root): "snapshot \(root): \(reason)"
     case .value(let name): "value \(name): \(reason)"
     case .key: "key: \(reason)"
+    case .charter: "charter: \(reason)"
     case .database: "database: \(reason)"
     }
   }
@@ -60,8 +70,10 @@ extension Store {
     damages += try checkDatabase()
     progress("logs")
     damages += try checkLogs(verify)
-    for id in try objects() {
-      progress("object \(id)")
+    let all = try objects()
+    for (index, id) in all.enumerated() {
+      // Now and then: a home of years has many thousands.
+      if index % 512 == 0 { progress("payloads, \(index) of \(all.count)") }
       damages += try checkObject(id)
     }
     progress("snapshots and values")
@@ -73,14 +85,17 @@ extension Store {
       _ = try KeyFile.read(in: home)
       return []
     } catch {
-      return [Damage(thing: .key, reason: "\(error)", isRepairable: false)]
+      return [Damage(thing: .key, reason: error.cause, isRepairable: false)]
     }
   }
 
   private func checkDatabase() throws(StorageError) -> [Damage] {
-    try reading { try String.fetchAll($0, sql: "PRAGMA integrity_check(20)") }
+    if !DurableFile.exists(home.database), try !DurableFile.names(in: home.objects).isEmpty {
+      return [Damage(thing: .database, reason: "it is missing", isRepairable: true)]
+    }
+    return try reading { try String.fetchAll($0, sql: "PRAGMA integrity_check(20)") }
       .filter { $0 != "ok" }
-      .map { Damage(thing: .database, reason: $0, isRepairable: false) }
+      .map { Damage(thing: .database, reason: $0, isRepairable: true) }
   }
 
   private func checkLogs(_ verify: (StoredEntry) -> Bool?) throws(StorageError) -> [Damage] {
@@ -149,7 +164,7 @@ extension Store {
         _ = try readSnapshot(root)
       } catch {
         damages.append(
-          Damage(thing: .snapshot(root: root), reason: "\(error)", isRepairable: true))
+          Damage(thing: .snapshot(root: root), reason: error.cause, isRepairable: true))
       }
     }
     return damages
@@ -161,7 +176,8 @@ extension Store {
       do throws(StorageError) {
         _ = try value(name)
       } catch {
-        damages.append(Damage(thing: .value(name: name), reason: "\(error)", isRepairable: false))
+        damages.append(
+          Damage(thing: .value(name: name), reason: error.cause, isRepairable: true))
       }
     }
     for file in try DurableFile.names(in: home.work) where file.hasSuffix(CheckedFile.suffix) {
@@ -169,7 +185,8 @@ extension Store {
       do throws(StorageError) {
         _ = try readWork(name)
       } catch {
-        damages.append(Damage(thing: .value(name: name), reason: "\(error)", isRepairable: false))
+        damages.append(
+          Damage(thing: .value(name: name), reason: error.cause, isRepairable: true))
       }
     }
     return damages
@@ -189,9 +206,42 @@ extension Store {
         }
       case .object(let id, let blocks): try reopen(id, without: blocks)
       case .snapshot(let root): try CheckedFile.remove(home.snapshot(root.description))
-      case .value, .key, .database: break
+      case .value(let name):
+        // Everything under a name is this node's own conclusion, and can be drawn again.
+        try setValue(name, nil)
+        try removeWork(name)
+      case .key, .charter, .database: break
       }
     }
+  }
+
+  /// Looks at a complete object again and, when it is damaged, turns it back into one that waits
+  /// for what is bad. Gives whether it was damaged.
+  public func mendObject(_ id: ContentID) throws(StorageError) -> Bool {
+    let damages = try checkObject(id)
+    try repair(damages)
+    return !damages.isEmpty
+  }
+
+  /// Puts a database that SQLite cannot read aside, and the payloads that only it can name, and
+  /// gives its new path; nil when there is none. The home must not be open. What they held is
+  /// fetched from the other labs; nothing is deleted.
+  public static func setDatabaseAside(_ home: HomeLayout) throws(StorageError) -> String? {
+    guard DurableFile.exists(home.database) else { return nil }
+    let lock = try HomeLock(home)
+    defer { withExtendedLifetime(lock) {} }
+    var aside = home.database + ".damaged"
+    var number = 1
+    while DurableFile.exists(aside) {
+      number += 1
+      aside = home.database + ".damaged-\(number)"
+    }
+    let objects = home.objects + aside.dropFirst(home.database.count)
+    if DurableFile.exists(home.objects) { try DurableFile.move(home.objects, to: objects) }
+    for suffix in ["-wal", "-shm", ""] where DurableFile.exists(home.database + suffix) {
+      try DurableFile.move(home.database + suffix, to: aside + suffix)
+    }
+    return aside
   }
 
   /// Turns a complete object back into one that waits for blocks.

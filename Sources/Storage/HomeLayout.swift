@@ -54,4 +54,14 @@ public struct HomeLayout: Sendable, Hashable {
 
   /// Whether a node lives here.
   public var isHome: Bool { DurableFile.exists(key) && DurableFile.exists(charter) }
+
+  /// Why this is not a home: nothing is here, or only a part of what makes one.
+  public var absence: StorageError {
+    let parts = [("charter.bin", charter), ("identity/key", key)]
+    let missing = parts.filter { !DurableFile.exists($0.1) }.map(\.0)
+    let isPart = DurableFile.exists(database) || missing.count < parts.count
+    return isPart
+      ? .incompleteHome(path: path, missing: missing.joined(separator: " and "))
+      : .notAHome(path: path)
+  }
 }

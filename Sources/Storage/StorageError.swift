@@ -18,6 +18,10 @@ public enum StorageError: Error, Sendable, Equatable {
   case locked(path: String, holder: Int32)
   /// The folder holds no node.
   case notAHome(path: String)
+  /// The folder holds logs, but not what says whose they are.
+  case incompleteHome(path: String, missing: String)
+  /// The key file does not hold a key that fits itself.
+  case brokenKey(path: String, reason: String)
   /// Something is there already that would be overwritten.
   case exists(path: String)
   /// The database was written by a later version of the program.
@@ -65,13 +69,21 @@ extension StorageError: CustomStringConvertible {
         + "hint: one daemon per home; stop that one first, or give another --home"
     case .notAHome(let path):
       "\(path): no node lives here\nhint: make one with `hanse init` or `hanse join`"
+    case .incompleteHome(let path, let missing):
+      "\(path): this home's logs are here, but \(missing) is missing\n"
+        + "hint: restore it from your backup; the logs themselves are whole"
+    case .brokenKey(let path, let reason):
+      "\(path): \(reason)\n"
+        + "hint: restore the key from your backup; a lab whose key is lost joins anew, and the "
+        + "members remove its old seat"
     case .exists(let path):
       "\(path): already there\nhint: give another --home, or remove it yourself if it is not needed"
     case .newerFormat(let path):
       "\(path): written by a later version of hanse\nhint: use that version or a later one"
     case .openKey(let path, let mode):
       "\(path): mode \(String(mode, radix: 8)) lets others read this lab's key\n"
-        + "hint: chmod 600 \(path); if others may have read it, `hanse rotate-key`"
+        + "hint: chmod 600 \(path); if others may have read it, the members remove this lab and it "
+        + "joins with a new key"
     case .damaged(let path, let reason):
       "\(path): damaged: \(reason)\n"
         + "hint: `hanse fsck --repair` fetches it again where that is possible"
@@ -96,5 +108,12 @@ extension StorageError: CustomStringConvertible {
     case EMFILE, ENFILE: "raise the limit of open files (ulimit -n)"
     default: "check the disk and the folder's permissions"
     }
+  }
+}
+
+extension StorageError {
+  /// What is wrong, in one line, without the way out.
+  public var cause: String {
+    description.split(separator: "\n", maxSplits: 1).first.map(String.init) ?? description
   }
 }

@@ -36,7 +36,7 @@ public final class Store: Sendable {
     self.readOnly = readOnly
     if readOnly {
       guard DurableFile.exists(home.database) || home.isHome else {
-        throw .notAHome(path: home.path)
+        throw home.absence
       }
       lock = Mutex(nil)
     } else {

@@ -89,16 +89,20 @@ public struct SavedRun: Sendable {
     access("\(folder)/\(fileName)", F_OK) == 0
   }
 
+  /// The steps of a finished run in `folder`; nil when there is none, or one that was interrupted.
+  public static func finishedSteps(in folder: String) -> Int? {
+    guard exists(in: folder),
+      let facts = try? decodeFacts(try FloatLists.Reader(path: "\(folder)/\(fileName)")),
+      facts.stepsDone >= facts.settings.steps
+    else { return nil }
+    return facts.stepsDone
+  }
+
   /// Renames the file of an unfinished run, so that a new run does not replace it, and gives its
-  /// new path; nil when there is no run or it was finished. A damaged file counts as unfinished.
+  /// new path; nil when there is no run. A damaged file counts as unfinished.
   public static func putAsideIfUnfinished(in folder: String) throws -> String? {
     let path = "\(folder)/\(fileName)"
-    guard exists(in: folder) else { return nil }
-    if let facts = try? decodeFacts(try FloatLists.Reader(path: path)),
-      facts.stepsDone >= facts.settings.steps
-    {
-      return nil
-    }
+    guard exists(in: folder), finishedSteps(in: folder) == nil else { return nil }
     let aside = "\(folder)/training.before.safetensors"
     guard rename(path, aside) == 0 else {
       throw CheckpointError.cannotWrite(path: aside, reason: String(cString: strerror(errno)))
@@ -110,6 +114,7 @@ public struct SavedRun: Sendable {
   public static func read(from folder: String) throws -> SavedRun {
     let reader = try FloatLists.Reader(path: "\(folder)/\(fileName)")
     let facts = try decodeFacts(reader)
+    try reader.requireWhole()
     let layout = try facts.layout()
     let (first, second) = (try reader.list("first_moment"), try reader.list("second_moment"))
     guard first.count == layout.count, second.count == layout.count, facts.optimiserStep >= 0,
@@ -182,6 +187,7 @@ extension AdamW {
   /// Reads a state that ``write(to:)`` wrote, for an adapter of `count` numbers.
   public static func read(from path: String, count: Int) throws -> AdamW {
     let reader = try FloatLists.Reader(path: path)
+    try reader.requireWhole()
     let (first, second) = (try reader.list("first_moment"), try reader.list("second_moment"))
     guard let step = Int(try reader.text("step")), step >= 0, first.count == count,
       second.count == count

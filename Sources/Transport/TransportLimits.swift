@@ -34,8 +34,8 @@ public enum TransportLimits {
   public static let strangersPerAddress = 32
   /// Requests to join answered in a minute.
   public static let joinsPerMinute = 60
-  /// Requests to join answered in a minute to one address.
-  public static let joinsPerMinutePerAddress = 6
+  /// Requests to join answered in a minute to one address; a lab asks twice.
+  public static let joinsPerMinutePerAddress = 12
   /// Bytes of a join answer: it carries the charter.
   public static let joinAnswerBytes = Limits.charterBytesMax + Limits.entryBytesMax
 

@@ -26,7 +26,7 @@ struct Doctor: AsyncParsableCommand {
 
   func run() async throws {
     let layout = home.layout
-    guard layout.isHome else { throw StorageError.notAHome(path: layout.path) }
+    guard layout.isHome else { throw layout.absence }
     var examination = Examination()
     examination.look("key") {
       _ = try KeyFile.read(in: layout)

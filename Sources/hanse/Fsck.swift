@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import Node
 import Storage
 
 /// `hanse fsck`: reads everything in the home back.
@@ -8,9 +9,10 @@ struct Fsck: AsyncParsableCommand {
     commandName: "fsck",
     abstract: "Read the whole home back and name what is damaged.",
     discussion: """
-      Checks ids, chains and hashes of every entry, payload, state and value. With --repair, \
-      what the other labs have is made ready to be fetched again; the daemon must be stopped \
-      for that.
+      Checks the charter, ids, signatures and chains of every entry, every payload, state and \
+      value, the key and the database. With --repair, what the other labs have is made ready to \
+      be fetched again; the daemon must be stopped for that. A database that cannot be read is put \
+      aside, never deleted.
 
       EXAMPLE
         $ hanse fsck --repair
@@ -27,15 +29,13 @@ struct Fsck: AsyncParsableCommand {
   @OptionGroup var page: PageOptions
 
   func run() async throws {
-    guard home.layout.isHome else { throw StorageError.notAHome(path: home.layout.path) }
-    let store = try Store(home: home.layout, readOnly: !repair)
-    let damages = try store.check(progress: { Speech.note("checking \($0)") })
-    if repair { try store.repair(damages) }
-    try store.close()
+    guard home.layout.isHome else { throw home.layout.absence }
+    let check = try HomeCheck.run(
+      home: home.layout, repair: repair, progress: { Speech.note("checking \($0)") })
     let report = CheckReport(
-      damages: damages.map {
+      damages: check.damages.map {
         CheckReport.Item(text: "\($0)", repaired: repair && $0.isRepairable)
-      })
+      }, aside: check.aside)
     try Speech.say(report, json: page.json) { report, _ in report.lines(repair: repair) }
     if report.damages.contains(where: { !$0.repaired }) {
       throw SilentEnd(code: ControlError.Kind.refused.exitCode)
@@ -52,6 +52,8 @@ struct CheckReport: Page {
   }
 
   var damages: [Item]
+  /// Where the database was put that could not be read.
+  var aside: String?
 
   func lines(repair: Bool) -> [String] {
     if damages.isEmpty { return ["nothing is damaged"] }
@@ -59,6 +61,10 @@ struct CheckReport: Page {
       ($0.repaired ? "ready to be fetched again: " : "damaged: ")
         + PlainText.escape($0.text, limit: 600)
     }
-    return lines + (repair ? [] : ["", "stop the daemon and run `hanse fsck --repair`"])
+    let moved = aside.map {
+      ["the database is now \(PlainText.escape($0)), its payloads beside it"]
+    }
+    return lines + (moved ?? [])
+      + (repair ? [] : ["", "stop the daemon and run `hanse fsck --repair`"])
   }
 }

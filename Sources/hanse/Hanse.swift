@@ -27,8 +27,8 @@ struct Hanse: AsyncParsableCommand {
       CommandGroup(
         name: "Federation",
         subcommands: [
-          Init.self, Invite.self, Join.self, Pending.self, Approve.self, Revoke.self,
-          RotateKey.self, Recall.self, Roster.self,
+          Init.self, Invite.self, Join.self, Pending.self, Approve.self, Decline.self, Revoke.self,
+          Recall.self, Roster.self,
         ]),
       CommandGroup(
         name: "What happens and what happened",

@@ -18,7 +18,7 @@ struct HomeOptions: ParsableArguments {
   func daemon() async throws -> any NodeControl {
     let client = try ControlClient(path: layout.controlSocket)
     if try await client.isReachable() { return client }
-    guard layout.isHome else { throw StorageError.notAHome(path: layout.path) }
+    guard layout.isHome else { throw layout.absence }
     throw ControlError(
       .notRunning, "the daemon of \(layout.path) is not running",
       hint: "start it with `hansed --home \(layout.path)`, or `systemctl start hansed`")
@@ -34,7 +34,7 @@ struct HomeOptions: ParsableArguments {
 func openPages(home: HomeLayout) async throws -> any NodePages {
   let client = try ControlClient(path: home.controlSocket)
   if try await client.isReachable() { return client }
-  guard home.isHome else { throw StorageError.notAHome(path: home.path) }
+  guard home.isHome else { throw home.absence }
   if let holder = Store.holder(of: home) {
     throw ControlError(
       .failed, "process \(holder) has \(home.path), but does not answer at its control socket",

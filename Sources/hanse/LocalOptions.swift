@@ -35,7 +35,7 @@ struct TextOptions: ParsableArguments {
       "Text: .txt is one document, a line of .jsonl is one.", valueName: "file"))
   var data: [String]
 
-  @Option(help: ArgumentHelp("Tokens of a window.", valueName: "n"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Tokens of a window.", valueName: "n"))
   var length = 512
 
   /// The documents joined and cut into windows.
@@ -48,19 +48,24 @@ struct TextOptions: ParsableArguments {
 
 /// How an adapter learns.
 struct LearningOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Updates to make.", valueName: "n"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Updates to make.", valueName: "n"))
   var steps: Int
 
-  @Option(help: ArgumentHelp("Windows at a time.", valueName: "n"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Windows at a time.", valueName: "n"))
   var batch = 4
 
-  @Option(help: ArgumentHelp("Batches added up for one update.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Batches added up for one update.", valueName: "n"))
   var accumulate = 1
 
-  @Option(help: ArgumentHelp("Rank of the LoRA factors. (default: 16)", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Rank of the LoRA factors. (default: 16)", valueName: "n"))
   var rank: Int?
 
-  @Option(help: ArgumentHelp("Their product counts alpha / rank. (default: 32)", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Their product counts alpha / rank. (default: 32)", valueName: "n"))
   var alpha: Int?
 
   @Option(
@@ -69,7 +74,8 @@ struct LearningOptions: ParsableArguments {
       valueName: "names"))
   var targets: String?
 
-  @Option(help: ArgumentHelp("The highest learning rate.", valueName: "rate"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("The highest learning rate.", valueName: "rate"))
   var learningRate = 2e-4
 
   @Option(help: "The learning rate after the warm-up.")
@@ -78,10 +84,12 @@ struct LearningOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Steps, or percent of all steps.", valueName: "n|n%"))
   var warmup = Warmup.percent(10)
 
-  @Option(help: ArgumentHelp("Largest norm of the gradient; 0 for no bound.", valueName: "norm"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Largest norm of the gradient; 0 for no bound.", valueName: "norm"))
   var clip = 1.0
 
-  @Option(help: ArgumentHelp("Decides start and order.", valueName: "n"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Decides start and order.", valueName: "n"))
   var seed: UInt64 = 0
 
   @Option(help: "The order of windows.")

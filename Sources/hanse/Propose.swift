@@ -32,31 +32,6 @@ struct Revoke: AsyncParsableCommand {
   }
 }
 
-/// `hanse rotate-key`: proposes a new key for this lab.
-struct RotateKey: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "rotate-key",
-    abstract: "Make a new key for this lab and propose it.",
-    discussion: """
-      The lab's id stays. The daemon signs with the new key once more than half of the labs have \
-      approved it.
-
-      EXAMPLE
-        $ hanse rotate-key
-
-      EXIT CODES
-        0 proposed, 1 failed, 2 wrong use, 3 no home, 4 refused, 5 the daemon is not running
-      """)
-
-  @OptionGroup var home: HomeOptions
-  @OptionGroup var page: PageOptions
-
-  func run() async throws {
-    let request = ProposeRequest(change: .rotateKey, subjects: [])
-    try Speech.say(try await home.daemon().propose(request), json: page.json) { $0.lines($1) }
-  }
-}
-
 /// `hanse recall`: proposes to take contributions out of the fold.
 struct Recall: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

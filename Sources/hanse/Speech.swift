@@ -95,6 +95,7 @@ enum Speech {
     case CheckpointError.notFound, TokenizerError.missing: .notFound
     case DatasetError.noFiles, DatasetError.unknownKind, DatasetError.badSetting: .wrongUse
     case TrainingError.setting: .wrongUse
+    case TrainingError.doesNotContinue: .refused
     default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed
     }
   }
@@ -102,7 +103,7 @@ enum Speech {
   private static func kind(of error: NodeError) -> ControlError.Kind {
     switch error {
     case .homeExists, .otherFile, .joinRefused, .differentRoots: .refused
-    case .noHome, .notFound: .notFound
+    case .notFound: .notFound
     case .ticket: .wrongUse
     default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed
     }
@@ -110,8 +111,8 @@ enum Speech {
 
   private static func kind(of error: StorageError) -> ControlError.Kind {
     switch error {
-    case .notAHome, .unknownObject: .notFound
-    case .exists, .locked, .openKey, .newerFormat: .refused
+    case .notAHome, .incompleteHome, .unknownObject: .notFound
+    case .exists, .locked, .openKey, .brokenKey, .newerFormat: .refused
     case .badName: .wrongUse
     case .system(_, _, let number): number == ENOENT ? .notFound : .failed
     default: .failed

@@ -1,6 +1,7 @@
 import Adapters
 import ArgumentParser
 import Checkpoints
+import Control
 import Datasets
 import Glibc
 import Tokenizers
@@ -54,7 +55,14 @@ struct Train: AsyncParsableCommand {
 
   func validate() throws {
     guard saveEvery > 0 else { throw ValidationError("--save-every is at least 1") }
-    try learning.settings(length: text.length, computeType: base.dtype).validate()
+    do {
+      try learning.settings(length: text.length, computeType: base.dtype).validate()
+    } catch TrainingError.setting(let name, let value, let allowed) {
+      let flag = name.contains(" ") ? name : "--" + name
+      throw ValidationError("\(flag) is \(value); it must be \(allowed)")
+    } catch {
+      throw ValidationError("\(error)".replacing("\nhint: ", with: "; "))
+    }
   }
 
   func run() async throws {
@@ -104,6 +112,11 @@ struct Train: AsyncParsableCommand {
       return nil
     }
     guard resume else {
+      if let steps = SavedRun.finishedSteps(in: out) {
+        throw ControlError(
+          .refused, "\(out) holds a finished run of \(steps) steps",
+          hint: "give another --out, or go on with it by --resume and more --steps")
+      }
       // Hours of somebody's work may be in it, so an unfinished run is put aside, not replaced.
       if let aside = try SavedRun.putAsideIfUnfinished(in: out) {
         Speech.note("note: \(out) held an unfinished run, which is now \(aside)")

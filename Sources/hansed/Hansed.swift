@@ -45,7 +45,10 @@ struct Hansed: AsyncParsableCommand {
       let lines = "\(error)".split(separator: "\n", maxSplits: 1).map(String.init)
       Self.complain("error: \(lines.first ?? "unknown")\n")
       if lines.count > 1 { Self.complain(lines[1] + "\n") }
-      if case NodeError.noHome = error { throw ExitCode(3) }
+      switch error {
+      case StorageError.notAHome, StorageError.incompleteHome: throw ExitCode(3)
+      default: break
+      }
       throw ExitCode(1)
     }
   }

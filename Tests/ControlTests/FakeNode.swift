@@ -41,6 +41,10 @@ final class FakeNode: NodeControl {
   func approve(_ request: ApproveRequest) async throws -> ApprovePage {
     throw ControlError(.refused, "\(request.subject) is nobody")
   }
+  func decline(_ request: DeclineRequest) async throws -> DeclinePage {
+    try await note("decline \(request.subject)")
+    return Samples.decline
+  }
   func propose(_ request: ProposeRequest) async throws -> ApprovePage {
     try await note("propose \(request.change.rawValue) \(request.subjects)")
     return ApprovePage(proposal: Samples.pending.proposals[0], message: "proposed")
@@ -88,7 +92,8 @@ enum Samples {
     ],
     proposals: [
       ProposalRow(
-        id: id("p"), makesVersion: 2, change: "remove bremen", proposer: luebeck,
+        id: id("p"), makesVersion: 2, change: "remove bremen",
+        details: ["its log counts up to entry 40", "reason: key lost"], proposer: luebeck,
         approvals: ["luebeck"], needed: 2, enacted: false)
     ])
 
@@ -145,4 +150,8 @@ enum Samples {
   static let invite = InvitePage(ticket: "hanse1abc", expiresSeconds: 1_772_366_400, uses: 1)
 
   static let approve = ApprovePage(proposal: pending.proposals[0], message: "approved")
+
+  static let decline = DeclinePage(
+    lab: Named(name: "kiel", id: pending.requests[0].lab.id), fingerprint: "k3h2a-7qwxy-bcdef-ghijk"
+  )
 }

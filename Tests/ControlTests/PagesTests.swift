@@ -14,6 +14,7 @@ import Testing
     try roundTrip(Samples.verify)
     try roundTrip(Samples.invite)
     try roundTrip(Samples.approve)
+    try roundTrip(Samples.decline)
   }
 
   /// Scripts read these: a change here is a change of Protocol/Control.md.
@@ -28,6 +29,7 @@ import Testing
     try compare(Samples.verify, "verify")
     try compare(Samples.invite, "invite")
     try compare(Samples.approve, "approve")
+    try compare(Samples.decline, "decline")
   }
 
   @Test func printedPagesHideNothingAndMeanTheSame() throws {

@@ -139,7 +139,7 @@ final class LocalFederation {
     guard result.code == 0 else {
       throw Failure(
         description: "hanse \(arguments.joined(separator: " ")) ended with \(result.code): "
-          + result.errors)
+          + result.errors + result.output)
     }
     return result
   }
@@ -152,8 +152,14 @@ final class LocalFederation {
     return try PageCoding.decode(type, from: Data(result.output.utf8))
   }
 
-  /// A lab's head.
-  func head(_ lab: String) throws -> MergeHead { try page(StatusPage.self, lab, "status").head }
+  /// A lab's head. Asked again for a while: on a busy machine a daemon may be late to answer.
+  func head(_ lab: String) throws -> MergeHead {
+    for _ in 0..<20 {
+      if let page = try? page(StatusPage.self, lab, "status") { return page.head }
+      usleep(100_000)
+    }
+    return try page(StatusPage.self, lab, "status").head
+  }
 
   /// Waits until every lab's head is of this round or later, and all are the same.
   @discardableResult

@@ -147,7 +147,7 @@ import Testing
       try made(
         "addresses_many", "addresses", "Nine addresses.", .presence(presence)),
       try made("contribution_good", "success", "The smallest contribution.", changed { _ in }),
-      try made("attempt_four", "attempt", "Three tries are allowed.", changed { $0.attempt = 4 }),
+      try made("attempt_nine", "attempt", "Eight tries are allowed.", changed { $0.attempt = 9 }),
       try made(
         "payload_huge", "payload.size", "More than 2^30 bytes.",
         changed { $0.payload.size = (1 << 30) + 1 }),

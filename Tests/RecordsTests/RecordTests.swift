@@ -74,7 +74,7 @@ import Testing
     ) { try Entry(signing: Self.message(.verdict(verdict)), with: Self.key) }
     var attempt = Hanse_V1_Contribution()
     attempt.round = 1
-    attempt.attempt = 4
+    attempt.attempt = 9
     #expect(throws: RecordError.self) {
       try Entry(signing: Self.message(.contribution(attempt)), with: Self.key)
     }

@@ -557,6 +557,8 @@ public nonisolated struct Hanse_V1_Removal: Sendable {
 
   public var lastEntry: Data = Data()
 
+  public var reason: String = String()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -680,6 +682,9 @@ public nonisolated struct Hanse_V1_JoinRequestBody: Sendable {
   public var invitation: Data = Data()
 
   public var timeSeconds: UInt64 = 0
+
+  /// Asks for the charter alone: nothing is recorded and no use of the ticket is taken.
+  public var charterOnly: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1566,7 +1571,7 @@ nonisolated extension Hanse_V1_Admission: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Hanse_V1_Removal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Removal"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lab\0\u{3}last_sequence\0\u{3}last_entry\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lab\0\u{3}last_sequence\0\u{3}last_entry\0\u{1}reason\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1577,6 +1582,7 @@ nonisolated extension Hanse_V1_Removal: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 1: try { try decoder.decodeSingularBytesField(value: &self.lab) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.lastSequence) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.lastEntry) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       default: break
       }
     }
@@ -1592,6 +1598,9 @@ nonisolated extension Hanse_V1_Removal: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.lastEntry.isEmpty {
       try visitor.visitSingularBytesField(value: self.lastEntry, fieldNumber: 3)
     }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1599,6 +1608,7 @@ nonisolated extension Hanse_V1_Removal: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.lab != rhs.lab {return false}
     if lhs.lastSequence != rhs.lastSequence {return false}
     if lhs.lastEntry != rhs.lastEntry {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1846,7 +1856,7 @@ nonisolated extension Hanse_V1_JoinRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Hanse_V1_JoinRequestBody: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".JoinRequestBody"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}federation\0\u{1}key\0\u{1}name\0\u{1}addresses\0\u{1}invitation\0\u{3}time_seconds\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}federation\0\u{1}key\0\u{1}name\0\u{1}addresses\0\u{1}invitation\0\u{3}time_seconds\0\u{3}charter_only\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1860,6 +1870,7 @@ nonisolated extension Hanse_V1_JoinRequestBody: SwiftProtobuf.Message, SwiftProt
       case 4: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
       case 5: try { try decoder.decodeSingularBytesField(value: &self.invitation) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.timeSeconds) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.charterOnly) }()
       default: break
       }
     }
@@ -1884,6 +1895,9 @@ nonisolated extension Hanse_V1_JoinRequestBody: SwiftProtobuf.Message, SwiftProt
     if self.timeSeconds != 0 {
       try visitor.visitSingularUInt64Field(value: self.timeSeconds, fieldNumber: 6)
     }
+    if self.charterOnly != false {
+      try visitor.visitSingularBoolField(value: self.charterOnly, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1894,6 +1908,7 @@ nonisolated extension Hanse_V1_JoinRequestBody: SwiftProtobuf.Message, SwiftProt
     if lhs.addresses != rhs.addresses {return false}
     if lhs.invitation != rhs.invitation {return false}
     if lhs.timeSeconds != rhs.timeSeconds {return false}
+    if lhs.charterOnly != rhs.charterOnly {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

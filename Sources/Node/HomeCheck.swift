@@ -1,0 +1,63 @@
+import Identities
+import Ledger
+import Records
+import Storage
+
+/// Everything that can be found wrong with a home whose daemon is down, and its mending.
+public struct HomeCheck {
+  /// What was found.
+  public let damages: [Damage]
+  /// Where a database that could not be read was put.
+  public let aside: String?
+
+  /// Reads the home back: the store's own check, then every signature and what the entries say of
+  /// each other and of the charter.
+  ///
+  /// - Parameter repair: makes damaged things ready to be fetched or concluded again.
+  public static func run(
+    home: HomeLayout, repair: Bool, progress: (String) -> Void
+  ) throws -> HomeCheck {
+    do {
+      let store = try Store(home: home, readOnly: !repair)
+      let damages = try look(home, store, progress: progress)
+      if repair {
+        try store.repair(damages)
+        // What rests on a log that was cut goes with it, and comes back with it.
+        if let charter = try? HomeCharter.read(home, store).charter {
+          try HomeReplay(store, charter).mend(store)
+        }
+      }
+      try store.close()
+      guard damages.contains(where: { $0.thing == .database }) else {
+        return HomeCheck(damages: damages, aside: nil)
+      }
+      let aside = repair ? try Store.setDatabaseAside(home) : nil
+      return HomeCheck(damages: damages, aside: aside)
+    } catch StorageError.damaged(let path, let reason) where path == home.database {
+      let damage = Damage(thing: .database, reason: reason, isRepairable: true)
+      return HomeCheck(damages: [damage], aside: repair ? try Store.setDatabaseAside(home) : nil)
+    }
+  }
+
+  private static func look(
+    _ home: HomeLayout, _ store: Store, progress: (String) -> Void
+  ) throws -> [Damage] {
+    var damages = try store.check(verify: { (try? $0.entry()) != nil }, progress: progress)
+    progress("signatures")
+    do {
+      let found = try HomeCharter.read(home, store)
+      if let fault = found.fault {
+        // The daemon writes it again from the store's copy when it starts.
+        damages.append(Damage(thing: .charter, reason: fault, isRepairable: true))
+      }
+      damages += try HomeReplay(store, found.charter).faults.map { fault in
+        Damage(
+          thing: .entry(lab: fault.lab, sequence: fault.sequence), reason: fault.reason,
+          isRepairable: true)
+      }.filter { one in !damages.contains { $0.thing == one.thing } }
+    } catch let error as NodeError {
+      damages.append(Damage(thing: .charter, reason: oneLine(error), isRepairable: false))
+    }
+    return damages
+  }
+}
