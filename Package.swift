@@ -131,7 +131,8 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Adapters", "Checkpoints", "Datasets", "Determinism", "Tokenizers", "Transformers",
+        "Adapters", "Checkpoints", "Datasets", "Determinism", "Tensors", "Tokenizers",
+        "Transformers",
       ],
       swiftSettings: strict),
     // floor 7

@@ -24,7 +24,7 @@ int hk_isa_best(void) {
 }
 
 static void choose_isa(void) {
-  const char *text = getenv("HANSE_ISA");
+  const char *text = getenv("HANSE_MAX_ISA");
   int best = hk_isa_best(), wanted = best;
   if (text && strcmp(text, "portable") == 0) wanted = hk_isa_portable;
   if (text && strcmp(text, "avx2") == 0) wanted = hk_isa_avx2;
@@ -111,6 +111,7 @@ void hk_unpack_row(const hk_matrix *w, long row, float *out) {
 hk_operand hk_prepare(
   int type, long rows, long depth, const float *a, long lda, float *scratch
 ) {
+  hk_meter_enter(hk_meter_operands);
   hk_operand operand = {.values = a, .ld = lda};
   if (type == hk_amx) hk_amx_prepare(rows, depth, a, lda, (uint16_t *)scratch, 0, &operand);
 #if defined(__x86_64__)
@@ -123,10 +124,12 @@ hk_operand hk_prepare(
       scratch + rows * operand.words_ld);
   }
 #endif
+  hk_meter_leave(0);
   return operand;
 }
 
 hk_operand hk_prepare_in_place(int type, long rows, long depth, float *a, float *restore) {
+  hk_meter_enter(hk_meter_operands);
   long lda = hk_padded(depth);
   hk_operand operand = {.values = a, .ld = lda};
   if (type == hk_amx) hk_amx_prepare(rows, depth, a, lda, (uint16_t *)a, 1, &operand);
@@ -140,6 +143,7 @@ hk_operand hk_prepare_in_place(int type, long rows, long depth, float *a, float 
 #else
   (void)restore;
 #endif
+  hk_meter_leave(0);
   return operand;
 }
 
@@ -147,10 +151,12 @@ void hk_multiply(
   long m, long n, long k, const float *a, long a_row, long a_step, const float *b, long ldb,
   float *c, long ldc, int add
 ) {
-  kernels()->multiply(m, n, k, a, a_row, a_step, b, ldb, c, ldc, add);
+  METERED(
+    hk_meter_low_rank, 2.0 * (double)(m * n * k),
+    kernels()->multiply(m, n, k, a, a_row, a_step, b, ldb, c, ldc, add));
 }
 
-void hk_frozen_forward(
+static void frozen_forward(
   const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
   long ldc, int add, float *panel
 ) {
@@ -168,7 +174,16 @@ void hk_frozen_forward(
   kernels()->frozen_forward(w, m, n0, n1, k0, k1, a->values, a->ld, c, ldc, add, panel);
 }
 
-void hk_frozen_backward(
+void hk_frozen_forward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel
+) {
+  METERED(
+    hk_meter_frozen_forward, 2.0 * (double)(m * (n1 - n0) * (k1 - k0)),
+    frozen_forward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel));
+}
+
+static void frozen_backward(
   const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
   long ldc, int add, float *panel
 ) {
@@ -186,10 +201,21 @@ void hk_frozen_backward(
   kernels()->frozen_backward(w, m, n0, n1, k0, k1, a->values, a->ld, c, ldc, add, panel);
 }
 
-void hk_keep(void *kept, const float *x, long n, int bf16) { kernels()->keep(kept, x, n, bf16); }
+void hk_frozen_backward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel
+) {
+  METERED(
+    hk_meter_frozen_backward, 2.0 * (double)(m * (n1 - n0) * (k1 - k0)),
+    frozen_backward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel));
+}
+
+void hk_keep(void *kept, const float *x, long n, int bf16) {
+  METERED(hk_meter_operands, 0, kernels()->keep(kept, x, n, bf16));
+}
 
 void hk_recall(float *x, const void *kept, long n, int bf16) {
-  kernels()->recall(x, kept, n, bf16);
+  METERED(hk_meter_operands, 0, kernels()->recall(x, kept, n, bf16));
 }
 
 void hk_turn(
@@ -219,35 +245,35 @@ void hk_norm_forward(
   long rows, long width, const float *x, const float *weight, float epsilon, float *y, void *kept,
   int bf16, float *rstd
 ) {
-  kernels()->norm_forward(rows, width, x, weight, epsilon, y, kept, bf16, rstd);
+  METERED(hk_meter_pointwise, 0, kernels()->norm_forward(rows, width, x, weight, epsilon, y, kept, bf16, rstd));
 }
 
 void hk_norm_again(
   long rows, long width, const void *kept, int bf16, const float *weight, float *y
 ) {
-  kernels()->norm_again(rows, width, kept, bf16, weight, y);
+  METERED(hk_meter_pointwise, 0, kernels()->norm_again(rows, width, kept, bf16, weight, y));
 }
 
 void hk_norm_backward(
   long rows, long width, const float *dy, const float *weight, const void *kept, int bf16,
   const float *rstd, float *dx
 ) {
-  kernels()->norm_backward(rows, width, dy, weight, kept, bf16, rstd, dx);
+  METERED(hk_meter_pointwise, 0, kernels()->norm_backward(rows, width, dy, weight, kept, bf16, rstd, dx));
 }
 
 void hk_rope(
   long rows, long first, long length, long heads, long dimension, float *x, long ldx,
   const float *turns, int inverse
 ) {
-  kernels()->rope(rows, first, length, heads, dimension, x, ldx, turns, inverse);
+  METERED(hk_meter_pointwise, 0, kernels()->rope(rows, first, length, heads, dimension, x, ldx, turns, inverse));
 }
 
 void hk_swiglu_forward(long n, const float *gate, const float *up, float *act) {
-  kernels()->swiglu_forward(n, gate, up, act);
+  METERED(hk_meter_pointwise, 0, kernels()->swiglu_forward(n, gate, up, act));
 }
 
 void hk_swiglu_backward(long n, float *gate, float *up, float *dact) {
-  kernels()->swiglu_backward(n, gate, up, dact);
+  METERED(hk_meter_pointwise, 0, kernels()->swiglu_backward(n, gate, up, dact));
 }
 
 void hk_head_norm_forward(
@@ -287,6 +313,7 @@ void hk_sum_groups(
   long ldo
 ) {
   long group = heads / kv_heads;
+  hk_meter_enter(hk_meter_pointwise);
   for (long r = 0; r < rows; r++)
     for (long h = 0; h < kv_heads; h++) {
       const float *from = x + r * ldx + h * group * dimension;
@@ -295,6 +322,7 @@ void hk_sum_groups(
       for (long g = 1; g < group; g++)
         for (long d = 0; d < dimension; d++) to[d] += from[g * dimension + d];
     }
+  hk_meter_leave(0);
 }
 
 void hk_partition_fold(hk_partition *partition, const float *logits, long n) {
@@ -317,12 +345,21 @@ long hk_attention_floats(long length, long dimension) {
   return 5 * tall * ld + 64 * (2 * tall + 3 * ld) + 64;
 }
 
+// Multiplications and additions of one product over the causal half of a head's scores.
+static double triangle(const hk_attention *at) {
+  return (double)(at->length * (at->length + 1) * at->dimension);
+}
+
 void hk_attention_forward(const hk_attention *attention, long task, float *scratch) {
-  kernels()->attention_forward(attention, task, scratch);
+  METERED(
+    hk_meter_attention_forward, 2 * triangle(attention),
+    kernels()->attention_forward(attention, task, scratch));
 }
 
 void hk_attention_backward(const hk_attention *attention, long task, float *scratch) {
-  kernels()->attention_backward(attention, task, scratch);
+  METERED(
+    hk_meter_attention_backward, 5 * triangle(attention),
+    kernels()->attention_backward(attention, task, scratch));
 }
 
 void hk_attention_step(
@@ -336,7 +373,7 @@ void hk_attention_step(
 void hk_adamw(
   const hk_adamw_step *step, long n, float *values, const float *gradient, float *m, float *v
 ) {
-  kernels()->adamw(step, n, values, gradient, m, v);
+  METERED(hk_meter_optimiser, 0, kernels()->adamw(step, n, values, gradient, m, v));
 }
 
 double hk_sum_of_squares(const float *x, long n) { return kernels()->sum_of_squares(x, n); }

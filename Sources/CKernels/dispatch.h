@@ -3,6 +3,28 @@
 #define HANSE_DISPATCH_H
 #include "CKernels.h"
 
+/// Not zero while somebody measures; see meter.c.
+extern int hk_metering;
+
+static inline int hk_is_metering(void) {
+  return __atomic_load_n(&hk_metering, __ATOMIC_RELAXED);
+}
+
+/// Adds to a part from outside enter and leave.
+void hk_meter_add(int part, unsigned long nanoseconds);
+
+/// Runs a call, counted towards a part, with its multiplications and additions.
+#define METERED(part, operations, call) \
+  do {                                  \
+    if (hk_is_metering()) {             \
+      hk_meter_enter(part);             \
+      call;                             \
+      hk_meter_leave(operations);       \
+    } else {                            \
+      call;                             \
+    }                                   \
+  } while (0)
+
 struct hk_kernels {
   void (*multiply)(
     long, long, long, const float *, long, long, const float *, long, float *, long, int);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "CKernels.h"
+#include "dispatch.h"
 
 enum { most_threads = 256 };
 
@@ -26,6 +26,7 @@ static struct {
   void (*body)(void *, long, int);
   int busy;
   atomic_long next;
+  atomic_ulong worked;  // nanoseconds of all threads on tasks of the region, when measured
 } pool = {
   .open = PTHREAD_MUTEX_INITIALIZER,
   .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -69,11 +70,13 @@ int hk_threads(void) {
 
 static void take_tasks(long tasks, void *context, void (*body)(void *, long, int), int worker) {
   inside = 1;
+  unsigned long start = hk_is_metering() ? hk_meter_nanoseconds() : 0;
   for (;;) {
     long task = atomic_fetch_add(&pool.next, 1);
     if (task >= tasks) break;
     body(context, task, worker);
   }
+  if (start) atomic_fetch_add(&pool.worked, hk_meter_nanoseconds() - start);
   inside = 0;
 }
 
@@ -124,12 +127,19 @@ void hk_parallel(long tasks, void *context, void (*body)(void *, long, int)) {
   pool.body = body;
   pool.busy = pool.started;
   atomic_store(&pool.next, 0);
+  atomic_store(&pool.worked, 0);
+  unsigned long start = hk_is_metering() ? hk_meter_nanoseconds() : 0;
   pool.region++;
   pthread_cond_broadcast(&pool.begun);
   pthread_mutex_unlock(&pool.lock);
   take_tasks(tasks, context, body, 0);
   pthread_mutex_lock(&pool.lock);
   while (pool.busy != 0) pthread_cond_wait(&pool.finished, &pool.lock);
+  if (start) {
+    unsigned long all = (unsigned long)(pool.started + 1) * (hk_meter_nanoseconds() - start);
+    unsigned long worked = atomic_load(&pool.worked);
+    if (all > worked) hk_meter_add(hk_meter_waiting, all - worked);
+  }
   pthread_mutex_unlock(&pool.lock);
   pthread_mutex_unlock(&pool.open);
 }

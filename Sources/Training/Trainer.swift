@@ -1,6 +1,7 @@
 import Adapters
 import Datasets
 import Determinism
+import Tensors
 import Transformers
 
 /// Trains an adapter on a frozen decoder, one step at a time.
@@ -80,12 +81,14 @@ public final class Trainer {
     let start = monotonicSeconds()
     let number = stepsDone + 1
     let loss = lossAndGradient()
-    let norm = gradientNorm()
+    let norm = Meter.count(.optimiser) { gradientNorm() }
     guard loss.mean.isFinite, norm.isFinite else { throw TrainingError.diverged(step: number) }
     let rate = schedule.rate(step: stepsDone)
-    optimiser.update(
-      &adapter.values, gradient: gradient, gradientScale: clipScale(norm: norm),
-      learningRate: rate)
+    Meter.count(.optimiser) {
+      optimiser.update(
+        &adapter.values, gradient: gradient, gradientScale: clipScale(norm: norm),
+        learningRate: rate)
+    }
     try decoder.setAdapter(adapter)
     stepsDone = number
     return StepReport(
@@ -106,7 +109,9 @@ public final class Trainer {
 
   /// Fills `gradient` with that of the mean loss over the step's windows.
   private func lossAndGradient() -> LossSum {
-    for index in gradient.indices { gradient[index] = 0 }
+    Meter.count(.optimiser) {
+      for index in gradient.indices { gradient[index] = 0 }
+    }
     let chosen = order.indexes(atStep: stepsDone)
     let predicted = chosen.count * (settings.length - 1)
     var sum = LossSum()

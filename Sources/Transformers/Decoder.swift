@@ -16,8 +16,6 @@ public final class Decoder {
 
   let model: FrozenModel
   private(set) var adapter: ModelAdapter?
-  /// Filled while it is not nil: for `DecoderBenchmark`.
-  var phases: PhaseTimes?
   private var passes: [Purpose: Pass] = [:]
 
   /// Tokens that go through the model together. More would only cost memory: weights are unpacked
@@ -73,8 +71,8 @@ public final class Decoder {
     return inPasses(tokens, batch: batch, length: length, purpose: .gradient) { pass, tokens in
       forward(pass, tokens)
       let head = VocabularyHead(model: model, pass: pass, tokens: tokens)
-      let nats = timed(.head) {
-        sumOverSlices(pass) { rows, worker in
+      let nats = sumOverSlices(pass) { rows, worker in
+        Meter.count(.head) {
           head.lossAndGradient(rows: rows, scale: gradientScale, worker: worker)
         }
       }
@@ -109,14 +107,6 @@ public final class Decoder {
         count = size
       }
     }
-  }
-
-  private func timed<Value>(_ phase: PhaseTimes.Phase, _ body: () -> Value) -> Value {
-    guard phases != nil else { return body() }
-    let start = processorSeconds()
-    let value = body()
-    phases?.add(processorSeconds() - start, to: phase)
-    return value
   }
 
   // MARK: Passes
@@ -183,13 +173,11 @@ public final class Decoder {
   private func forward(_ pass: Pass, _ tokens: UnsafePointer<Int32>) {
     let layers = configuration.layers
     for index in 0...layers {
-      timed(.forward) { forwardBlocks(pass, index, tokens) }
+      forwardBlocks(pass, index, tokens)
       guard index < layers else { break }
       let attention = attention(pass, index)
-      timed(.attention) {
-        Workers.run(tasks: pass.windows * configuration.heads) { task, worker in
-          attention.forward(task: task, scratch: pass.arena.floats(pass.workers[worker].attention))
-        }
+      Workers.run(tasks: pass.windows * configuration.heads) { task, worker in
+        attention.forward(task: task, scratch: pass.arena.floats(pass.workers[worker].attention))
       }
     }
   }
@@ -216,25 +204,21 @@ public final class Decoder {
     let layers = configuration.layers
     guard let lowest = adapter.layers.firstIndex(where: { $0 != nil }) else { return }
     for index in (lowest..<layers).reversed() {
-      timed(.backward) { backwardBlocks(pass, adapter, index) }
+      backwardBlocks(pass, adapter, index)
       let above = index < layers - 1 ? adapter.layers[index + 1]?.attention : nil
       let here = adapter.layers[index]?.others ?? []
       reduce(pass, [above].compactMap(\.self) + here, into: gradient)
       let attention = attention(pass, index).backward(
         from: pass.arena.floats(pass.dattended), to: pass.arena.floats(pass.dq),
         pass.arena.floats(pass.dk), pass.arena.floats(pass.dv))
-      timed(.attentionBackward) {
-        Workers.run(tasks: pass.windows * configuration.heads) { task, worker in
-          attention.backward(
-            task: task, scratch: pass.arena.floats(pass.workers[worker].attention))
-        }
+      Workers.run(tasks: pass.windows * configuration.heads) { task, worker in
+        attention.backward(
+          task: task, scratch: pass.arena.floats(pass.workers[worker].attention))
       }
     }
-    timed(.backward) {
-      Workers.run(tasks: pass.blocks.count) { block, worker in
-        BlockBackward(model: model, adapter: adapter, pass: pass, block: block, worker: worker)
-          .enterAttention(lowest, last: true)
-      }
+    Workers.run(tasks: pass.blocks.count) { block, worker in
+      BlockBackward(model: model, adapter: adapter, pass: pass, block: block, worker: worker)
+        .enterAttention(lowest, last: true)
     }
     reduce(pass, [adapter.layers[lowest]?.attention].compactMap(\.self), into: gradient)
   }
@@ -254,8 +238,8 @@ public final class Decoder {
     _ pass: Pass, _ groups: [LowRank], into gradient: UnsafeMutablePointer<Float>
   ) {
     let scale = adapter?.layout.scale ?? 1
-    timed(.reduce) {
-      Workers.run(tasks: groups.count) { index, _ in
+    Workers.run(tasks: groups.count) { index, _ in
+      Meter.count(.factors) {
         groups[index].reduce(
           partials: pass.arena.floats(pass.partials), stride: pass.partialFloats,
           blocks: pass.blocks.count, scale: scale, into: gradient)

@@ -92,8 +92,10 @@ final class ModelAdapter {
     values.withUnsafeBufferPointer { values in
       guard let start = values.baseAddress else { return }
       Workers.run(tasks: layers.count) { index, _ in
-        for group in layers[index]?.groups ?? [] {
-          group.fill(from: start, scale: layout.scale)
+        Meter.count(.factors) {
+          for group in layers[index]?.groups ?? [] {
+            group.fill(from: start, scale: layout.scale)
+          }
         }
       }
     }

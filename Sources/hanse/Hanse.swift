@@ -23,7 +23,9 @@ struct Hanse: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(
         name: "Local, no federation needed",
-        subcommands: [Train.self, Evaluate.self, Generate.self, Tokenize.self, Inspect.self]),
+        subcommands: [
+          Train.self, Evaluate.self, Generate.self, Tokenize.self, Inspect.self, Bench.self,
+        ]),
       CommandGroup(
         name: "Federation",
         subcommands: [

@@ -2,7 +2,9 @@ import Foundation
 import Testing
 
 @Suite struct CommandLineTests {
-  @Test(arguments: ["train", "evaluate", "generate", "tokenize", "init", "join", "status", "log"])
+  @Test(arguments: [
+    "train", "evaluate", "generate", "tokenize", "init", "join", "status", "log", "bench",
+  ])
   func everyVerbExplainsItself(_ verb: String) throws {
     let result = try Command.run("hanse", [verb, "--help"])
     #expect(result.code == 0)
@@ -19,6 +21,22 @@ import Testing
       #expect(result.errors.hasPrefix("error: "), "\(result.errors)")
       #expect(result.output.isEmpty)
     }
+  }
+
+  /// The benchmarks run small, so that they never rot.
+  @Test func benchmarksPrintFigures() throws {
+    let train = try Command.run(
+      "hanse",
+      ["bench", "train", "--shape", "tiny", "--batch", "1", "--length", "16", "--steps", "1"])
+    #expect(train.code == 0, "\(train.errors)")
+    for word in ["tokens/s", "TFLOP/s", "MiB", "LoRA products", "optimiser"] {
+      #expect(train.output.contains(word), "bench train does not say \(word)")
+    }
+    let codec = try Command.run(
+      "hanse", ["bench", "codec", "--rank", "2", "--layers", "1", "--repeats", "1", "--json"])
+    #expect(codec.code == 0, "\(codec.errors)")
+    #expect(codec.output.contains("\"bits_per_number\":"))
+    #expect(try Command.run("hanse", ["bench", "train", "--shape", "none"]).code == 2)
   }
 
   @Test func aMissingHomeIsNamed() throws {

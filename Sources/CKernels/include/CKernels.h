@@ -28,6 +28,46 @@ void hk_parallel(
   long tasks, void *_Nullable context,
   void (*body)(void *_Nullable context, long task, int worker));
 
+// ---- where the time goes (meter.c)
+
+/// Parts of the work that time is counted towards, all threads' time added.
+enum {
+  /// Products with frozen weights, forward and backward, without the vocabulary head's.
+  hk_meter_frozen_forward = 0,
+  hk_meter_frozen_backward,
+  /// Products with the LoRA factors and their gradients.
+  hk_meter_low_rank,
+  hk_meter_attention_forward,
+  hk_meter_attention_backward,
+  /// Norms, rotations, gates.
+  hk_meter_pointwise,
+  /// Rounding of activations, for products and for keeping.
+  hk_meter_operands,
+  /// The vocabulary head with its products, the loss and its gradient.
+  hk_meter_head,
+  /// LoRA factors laid out for products, and partial gradients gathered.
+  hk_meter_factors,
+  hk_meter_optimiser,
+  /// Threads without a task, while others in the same region had one.
+  hk_meter_waiting,
+  hk_meter_parts,
+};
+
+/// Sets everything to zero and measures from now on. One measurement at a time.
+void hk_meter_start(void);
+
+/// Ends the measurement: for each part the seconds, and the multiplications and additions of
+/// products.
+void hk_meter_stop(double *seconds, double *operations);
+
+/// Nanoseconds of a clock that never jumps.
+unsigned long hk_meter_nanoseconds(void);
+
+/// From here to the leave the thread works on a part, if somebody measures; what is entered within
+/// belongs to the outermost.
+void hk_meter_enter(int part);
+void hk_meter_leave(double operations);
+
 // ---- instruction sets (dispatch.c)
 
 enum {
@@ -41,8 +81,8 @@ enum {
 /// The widest set this processor has.
 int hk_isa_best(void);
 
-/// The set in use; hk_isa_best() at first, or what HANSE_ISA (portable, avx2, avx512, avx512_fp16)
-/// says. A weight stays with the set it was packed for.
+/// The set in use; hk_isa_best() at first, or what HANSE_MAX_ISA (portable, avx2, avx512,
+/// avx512_fp16) caps it at. A weight stays with the set it was packed for.
 int hk_isa(void);
 
 /// Lets the calling thread, and only it, use another set from now on, for tests; no wider than

@@ -1,0 +1,51 @@
+import Testing
+import Training
+import Transformers
+
+@Suite struct BenchmarkTests {
+  /// The benchmark itself must not rot: it runs small in every test run.
+  @Test(arguments: ComputeType.allCases)
+  func runsSmallAndCountsItsProducts(type: ComputeType) throws {
+    let shape = try #require(
+      DecoderConfiguration.measuredShapes.first { $0.name == "tiny" }?.shape)
+    var settings = TrainingSettings(steps: 2)
+    settings.batch = 2
+    settings.length = 24
+    settings.rank = 4
+    settings.computeType = type
+    let decoder = try Decoder(
+      configuration: shape, weights: RandomWeights(), computeType: type)
+    var steps = 0
+    let result = try TrainingBenchmark(decoder: decoder, settings: settings).run { _ in
+      steps += 1
+    }
+    #expect(steps == 3)
+    #expect(result.secondsPerStep.count == 3)
+    #expect(result.tokensPerSecond > 0 && result.bestTokensPerSecond >= result.tokensPerSecond)
+    #expect(result.ceiling > 0 && result.shareOfCeiling > 0)
+    #expect(result.peakResidentBytes > 1 << 20)
+    // Forward and backward of every frozen product. Tests beside this one may add to the count.
+    let weights = LinearLayer.allCases.reduce(0) { sum, layer in
+      let (inputs, outputs) = shape.shape(of: layer)
+      return sum + inputs * outputs
+    }
+    let least = 4 * 48 * (shape.layers * weights + shape.vocabulary * shape.hidden)
+    #expect(result.operationsPerStep >= Double(least))
+    let named = Set(result.parts.filter { $0.seconds > 0 }.map(\.part))
+    for part in ["frozen products, forward", "attention, backward", "vocabulary head and loss"] {
+      #expect(named.contains(part))
+    }
+  }
+
+  @Test func refusesSettingsOutOfBounds() throws {
+    let shape = try #require(
+      DecoderConfiguration.measuredShapes.first { $0.name == "tiny" }?.shape)
+    let decoder = try Decoder(
+      configuration: shape, weights: RandomWeights(), computeType: .f32)
+    var settings = TrainingSettings(steps: 1)
+    settings.length = 1
+    #expect(throws: TrainingError.self) {
+      try TrainingBenchmark(decoder: decoder, settings: settings)
+    }
+  }
+}
