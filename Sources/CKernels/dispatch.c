@@ -113,7 +113,11 @@ hk_operand hk_prepare(
 ) {
   hk_meter_enter(hk_meter_operands);
   hk_operand operand = {.values = a, .ld = lda};
-  if (type == hk_amx) hk_amx_prepare(rows, depth, a, lda, (uint16_t *)scratch, 0, &operand);
+  if (type == hk_amx) {
+    operand.rounded = (uint16_t *)scratch;
+    operand.block_stride = 16 * hk_padded(depth);
+    kernels()->keep_tiles(rows, depth, a, lda, (uint16_t *)scratch);
+  }
 #if defined(__x86_64__)
   if (type == hk_f16) {
     operand.words_ld = hk_padded(depth);
@@ -123,25 +127,6 @@ hk_operand hk_prepare(
       rows, depth, a, lda, (uint32_t *)scratch, operand.words_ld,
       scratch + rows * operand.words_ld);
   }
-#endif
-  hk_meter_leave(0);
-  return operand;
-}
-
-hk_operand hk_prepare_in_place(int type, long rows, long depth, float *a, float *restore) {
-  hk_meter_enter(hk_meter_operands);
-  long lda = hk_padded(depth);
-  hk_operand operand = {.values = a, .ld = lda};
-  if (type == hk_amx) hk_amx_prepare(rows, depth, a, lda, (uint16_t *)a, 1, &operand);
-#if defined(__x86_64__)
-  if (type == hk_f16) {
-    operand.words_ld = lda;
-    operand.words = (uint32_t *)a;
-    operand.restore = restore;
-    hk_f16_prepare(rows, depth, a, lda, (uint32_t *)a, lda, restore);
-  }
-#else
-  (void)restore;
 #endif
   hk_meter_leave(0);
   return operand;
@@ -245,7 +230,9 @@ void hk_norm_forward(
   long rows, long width, const float *x, const float *weight, float epsilon, float *y, void *kept,
   int bf16, float *rstd
 ) {
-  METERED(hk_meter_pointwise, 0, kernels()->norm_forward(rows, width, x, weight, epsilon, y, kept, bf16, rstd));
+  METERED(
+    hk_meter_pointwise, 0,
+    kernels()->norm_forward(rows, width, x, weight, epsilon, y, kept, bf16, rstd));
 }
 
 void hk_norm_again(
@@ -258,14 +245,18 @@ void hk_norm_backward(
   long rows, long width, const float *dy, const float *weight, const void *kept, int bf16,
   const float *rstd, float *dx
 ) {
-  METERED(hk_meter_pointwise, 0, kernels()->norm_backward(rows, width, dy, weight, kept, bf16, rstd, dx));
+  METERED(
+    hk_meter_pointwise, 0,
+    kernels()->norm_backward(rows, width, dy, weight, kept, bf16, rstd, dx));
 }
 
 void hk_rope(
   long rows, long first, long length, long heads, long dimension, float *x, long ldx,
   const float *turns, int inverse
 ) {
-  METERED(hk_meter_pointwise, 0, kernels()->rope(rows, first, length, heads, dimension, x, ldx, turns, inverse));
+  METERED(
+    hk_meter_pointwise, 0,
+    kernels()->rope(rows, first, length, heads, dimension, x, ldx, turns, inverse));
 }
 
 void hk_swiglu_forward(long n, const float *gate, const float *up, float *act) {
@@ -280,23 +271,30 @@ void hk_head_norm_forward(
   long rows, long heads, long dimension, float *x, long ldx, const float *weight, float epsilon,
   void *kept, int bf16, float *rstd
 ) {
-  kernels()->head_norm_forward(
-    rows, heads, dimension, x, ldx, weight, epsilon, kept, bf16, rstd);
+  METERED(
+    hk_meter_pointwise, 0,
+    kernels()->head_norm_forward(rows, heads, dimension, x, ldx, weight, epsilon, kept, bf16, rstd));
 }
 
 void hk_head_norm_backward(
   long rows, long heads, long dimension, float *dx, long ldx, const float *weight,
   const void *kept, int bf16, const float *rstd
 ) {
-  kernels()->head_norm_backward(rows, heads, dimension, dx, ldx, weight, kept, bf16, rstd);
+  METERED(
+    hk_meter_pointwise, 0,
+    kernels()->head_norm_backward(rows, heads, dimension, dx, ldx, weight, kept, bf16, rstd));
 }
 
 void hk_xielu_forward(long n, const hk_xielu *curve, const float *up, float *act) {
-  kernels()->xielu_forward(n, curve, up, act);
+  METERED(
+    hk_meter_pointwise, 0,
+    kernels()->xielu_forward(n, curve, up, act));
 }
 
 void hk_xielu_backward(long n, const hk_xielu *curve, float *up, float *dact) {
-  kernels()->xielu_backward(n, curve, up, dact);
+  METERED(
+    hk_meter_pointwise, 0,
+    kernels()->xielu_backward(n, curve, up, dact));
 }
 
 void hk_add(long n, float *x, const float *y) {
@@ -333,16 +331,29 @@ double hk_partition_log(const hk_partition *partition) {
   return (double)partition->maximum + log((double)partition->sum);
 }
 
-void hk_cross_entropy_backward(
-  float *logits, long n, const hk_partition *partition, long label, float scale
-) {
-  kernels()->cross_entropy_backward(logits, n, partition, label, scale);
+float hk_partition_exponentials(hk_partition *partition, float *logits, long n) {
+  return kernels()->partition_exponentials(partition, logits, n);
+}
+
+void hk_blend(long n, float *y, float a, const float *x, float b) {
+  kernels()->blend(n, y, a, x, b);
 }
 
 // Backward needs the most: five heads, two blocks of scores, three of queries, and the dots.
 long hk_attention_floats(long length, long dimension) {
   long tall = hk_padded(length), ld = hk_padded(dimension);
-  return 5 * tall * ld + 64 * (2 * tall + 3 * ld) + 64;
+  long floats = 5 * tall * ld + 64 * (2 * tall + 3 * ld) + 64;
+#if defined(__x86_64__)
+  long halves = hk_f16_attention_floats(length, dimension);
+  if (halves > floats) floats = halves;
+#endif
+  return floats;
+}
+
+// Whether attention is by half-precision products, which know of no rows that see less than all.
+static int in_halves(const hk_attention *attention) {
+  return attention->bf16 && !attention->starts && hk_isa() >= hk_isa_avx512_fp16 &&
+    hk_f16_available();
 }
 
 // Multiplications and additions of one product over the causal half of a head's scores.
@@ -350,16 +361,36 @@ static double triangle(const hk_attention *at) {
   return (double)(at->length * (at->length + 1) * at->dimension);
 }
 
+static void attention_forward(const hk_attention *attention, long task, float *scratch) {
+#if defined(__x86_64__)
+  if (in_halves(attention)) {
+    hk_f16_attention_forward(attention, task, scratch);
+    return;
+  }
+#endif
+  kernels()->attention_forward(attention, task, scratch);
+}
+
 void hk_attention_forward(const hk_attention *attention, long task, float *scratch) {
   METERED(
     hk_meter_attention_forward, 2 * triangle(attention),
-    kernels()->attention_forward(attention, task, scratch));
+    attention_forward(attention, task, scratch));
+}
+
+static void attention_backward(const hk_attention *attention, long task, float *scratch) {
+#if defined(__x86_64__)
+  if (in_halves(attention)) {
+    hk_f16_attention_backward(attention, task, scratch);
+    return;
+  }
+#endif
+  kernels()->attention_backward(attention, task, scratch);
 }
 
 void hk_attention_backward(const hk_attention *attention, long task, float *scratch) {
   METERED(
     hk_meter_attention_backward, 5 * triangle(attention),
-    kernels()->attention_backward(attention, task, scratch));
+    attention_backward(attention, task, scratch));
 }
 
 void hk_attention_step(

@@ -37,6 +37,7 @@ struct hk_kernels {
     float *);
   void (*keep)(void *, const float *, long, int);
   void (*recall)(float *, const void *, long, int);
+  void (*keep_tiles)(long, long, const float *, long, uint16_t *);
   void (*norm_forward)(
     long, long, const float *, const float *, float, float *, void *, int, float *);
   void (*norm_again)(long, long, const void *, int, const float *, float *);
@@ -52,7 +53,8 @@ struct hk_kernels {
   void (*xielu_forward)(long, const hk_xielu *, const float *, float *);
   void (*xielu_backward)(long, const hk_xielu *, float *, float *);
   void (*partition_fold)(hk_partition *, const float *, long);
-  void (*cross_entropy_backward)(float *, long, const hk_partition *, long, float);
+  float (*partition_exponentials)(hk_partition *, float *, long);
+  void (*blend)(long, float *, float, const float *, float);
   void (*attention_forward)(const hk_attention *, long, float *);
   void (*attention_backward)(const hk_attention *, long, float *);
   void (*attention_step)(

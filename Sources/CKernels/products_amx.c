@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "products_amx.h"
 
+#include "dispatch.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,25 +39,6 @@ void hk_amx_unpack_row(const hk_matrix *w, long row, float *out) {
   }
 }
 
-void hk_amx_prepare(
-  long rows, long depth, const float *a, long lda, uint16_t *rounded, int in_place,
-  hk_operand *operand
-) {
-  long ld = hk_padded(depth);
-  operand->rounded = rounded;
-  operand->row_stride = in_place ? ld : 32;
-  operand->step_stride = in_place ? 32 : 512;
-  operand->block_stride = 16 * ld;
-  for (long r = 0; r < rows; r++, a += lda) {
-    uint16_t *row = rounded + r / 16 * operand->block_stride + r % 16 * operand->row_stride;
-    for (long k = 0; k < ld; k += 32, row += operand->step_stride) {
-      float values[32] = {0};
-      memcpy(values, a + k, sizeof(float) * (size_t)(depth - k < 32 ? depth - k : 32));
-      for (int i = 0; i < 32; i++) row[i] = round_bf16(values[i]);
-    }
-  }
-}
-
 #if defined(__x86_64__) && defined(__linux__)
 #include <immintrin.h>
 #include <sys/syscall.h>
@@ -79,6 +62,8 @@ static const struct {
 #define LOAD(t, p, stride) _tile_loadd(t, p, stride)
 #define MULTIPLY(c, a, b) _tile_dpbf16ps(c, a, b)
 #define STORE(t, p, stride) _tile_stored(t, p, stride)
+#define FETCH(p) \
+  for (int line = 0; line < 16; line++) _mm_prefetch((const char *)((p) + 32 * line), _MM_HINT_T0)
 
 #pragma clang attribute push(                                                               \
   __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,evex512"))), \
@@ -86,36 +71,31 @@ static const struct {
 #include "amx.h"
 #pragma clang attribute pop
 
-// Both products of a small weight, against the emulation, which is tested everywhere.
+// Both products of a small weight, set and added, against the emulation, which is tested
+// everywhere.
 static int multiplies_rightly(void) {
   enum { rows = 96, columns = 64, m = 40 };
   float w[rows * columns], a[m * rows], found[m * rows], wanted[m * rows];
   uint16_t *squares = malloc(sizeof(uint16_t) * 2 * rows * columns);
   uint16_t *rounded = malloc(sizeof(uint16_t) * 64 * rows);
-  if (!squares || !rounded) {
-    free(squares);
-    free(rounded);
-    return 0;
-  }
+  int right = squares && rounded;
   uint32_t state = 1;
   for (int i = 0; i < rows * columns; i++)
     w[i] = (float)((state = state * 1664525 + 1013904223) >> 8) * 0x1p-23f - 1;
   for (int i = 0; i < m * rows; i++)
     a[i] = (float)((state = state * 1664525 + 1013904223) >> 8) * 0x1p-23f - 1;
-  hk_amx_pack(squares, w, rows, columns);
   hk_matrix matrix = {squares, rows, columns, hk_amx};
-  hk_operand operand = {.values = a, .ld = rows};
-  int right = 1;
-  for (int backward = 0; backward < 2; backward++) {
+  if (right) hk_amx_pack(squares, w, rows, columns);
+  for (int turn = 0; right && turn < 4; turn++) {
+    int backward = turn / 2, add = turn % 2;
     long depth = backward ? rows : columns, width = backward ? columns : rows;
-    hk_amx_prepare(m, depth, a, depth, rounded, 0, &operand);
-    if (backward) {
-      hk_amx_backward(&matrix, m, 0, rows, 0, columns, &operand, found, width, 0);
-      hk_amx_emulated_backward(&matrix, m, 0, rows, 0, columns, &operand, wanted, width, 0);
-    } else {
-      hk_amx_forward(&matrix, m, 0, rows, 0, columns, &operand, found, width, 0);
-      hk_amx_emulated_forward(&matrix, m, 0, rows, 0, columns, &operand, wanted, width, 0);
-    }
+    // The table of kernels has not been chosen yet: that waits for this very answer.
+    hk_kernels_portable.keep_tiles(m, depth, a, depth, rounded);
+    hk_operand operand = {.rounded = rounded, .block_stride = 16 * depth};
+    (backward ? hk_amx_backward : hk_amx_forward)(
+      &matrix, m, 0, rows, 0, columns, &operand, found, width, add);
+    (backward ? hk_amx_emulated_backward : hk_amx_emulated_forward)(
+      &matrix, m, 0, rows, 0, columns, &operand, wanted, width, add);
     for (int i = 0; i < m * width; i++) {
       float gap = found[i] - wanted[i];
       if (!(gap < 1e-3f && gap > -1e-3f)) right = 0;
@@ -129,8 +109,9 @@ static int multiplies_rightly(void) {
 static pthread_once_t asked = PTHREAD_ONCE_INIT;
 static int available;
 
-// The kernel lends a process the tiles' state only if it asks (arch_prctl, ARCH_REQ_XCOMP_PERM,
-// 18).
+// The system lends a process the tiles' state, for all its threads, only if it asks: arch_prctl
+// with ARCH_REQ_XCOMP_PERM for component 18. It refuses a thread whose alternative signal stack is
+// too small, and old or restricted systems refuse altogether: then the next best set is used.
 static void ask(void) {
   if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16")) return;
   if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq")) return;

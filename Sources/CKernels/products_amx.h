@@ -23,8 +23,4 @@ void hk_amx_emulated_backward(
 void hk_amx_pack(uint16_t *squares, const float *w, long rows, long columns);
 /// One row of a packed weight.
 void hk_amx_unpack_row(const hk_matrix *w, long row, float *out);
-/// Rows rounded to bf16: in tiles, or row by row in their own place.
-void hk_amx_prepare(
-  long rows, long depth, const float *a, long lda, uint16_t *rounded, int in_place,
-  hk_operand *operand);
 #endif

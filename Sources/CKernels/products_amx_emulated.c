@@ -6,6 +6,7 @@
 #define LOAD(t, p, stride) emulated_load(t, p, stride)
 #define MULTIPLY(c, a, b) emulated_multiply(c, a, b)
 #define STORE(t, p, stride) emulated_store(t, p, stride)
+#define FETCH(p) (void)(p)
 #define CONFIGURE (void)0
 #define RELEASE (void)0
 

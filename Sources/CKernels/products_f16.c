@@ -16,26 +16,27 @@
 #define SET "avx512fp16,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,evex512"
 #pragma clang attribute push(__attribute__((target(SET))), apply_to = function)
 
-enum { rows_of_block = 14, chain = 48 };
+enum { chain_of_weights = 48 };
 
 #define INLINE static inline __attribute__((always_inline))
 
 // rows × (32 · vectors) sums. Three rows share a pointer, so the addresses are not one long chain;
 // the empty assembly keeps the compiler from making them one.
 INLINE void block(
-  const int rows, const int vectors, long k, const uint32_t *a, long lda, const _Float16 *b0,
-  const _Float16 *b1, long ldb, const float *restore, float *c, long ldc, int add
+  const int rows, const int vectors, long k, long chain, const uint32_t *a, long a_row,
+  long a_step, const _Float16 *b0, const _Float16 *b1, long ldb, const float *restore, float *c,
+  long ldc, int add
 ) {
-  _Float16 turned[rows_of_block * 64] __attribute__((aligned(64)));
-  const uint32_t *left[(rows_of_block + 2) / 3];
+  _Float16 turned[hk_f16_rows * 64] __attribute__((aligned(64)));
+  const uint32_t *left[(hk_f16_rows + 2) / 3];
   for (int i = 0; i < (rows + 2) / 3; i++) {
-    left[i] = a + 3 * i * lda;
+    left[i] = a + 3 * i * a_row;
     __asm__("" : "+r"(left[i]));
   }
   long links = (k + chain - 1) / chain;
   for (long link = 0; link < links; link++) {
     long length = (link + 1) * k / links - link * k / links;
-    __m512h total[rows_of_block][2];
+    __m512h total[hk_f16_rows][2];
     for (int i = 0; i < rows; i++)
       for (int v = 0; v < vectors; v++) total[i][v] = _mm512_setzero_ph();
     for (long q = 0; q < length; q++) {
@@ -43,11 +44,11 @@ INLINE void block(
       if (vectors == 2) right1 = _mm512_loadu_ph(b1);
 #pragma unroll
       for (int i = 0; i < rows; i++) {
-        __m512h x = (__m512h)_mm512_set1_epi32((int)left[i / 3][i % 3 * lda]);
+        __m512h x = (__m512h)_mm512_set1_epi32((int)left[i / 3][i % 3 * a_row]);
         total[i][0] = _mm512_fmadd_ph(x, right0, total[i][0]);
         if (vectors == 2) total[i][1] = _mm512_fmadd_ph(x, right1, total[i][1]);
       }
-      for (int i = 0; i < (rows + 2) / 3; i++) left[i]++;
+      for (int i = 0; i < (rows + 2) / 3; i++) left[i] += a_step;
       b0 += ldb;
       b1 += ldb;
     }
@@ -69,21 +70,21 @@ INLINE void block(
 }
 
 typedef void (*block_function)(
-  long, const uint32_t *, long, const _Float16 *, const _Float16 *, long, const float *, float *,
-  long, int);
+  long, long, const uint32_t *, long, long, const _Float16 *, const _Float16 *, long,
+  const float *, float *, long, int);
 
 #define BLOCK(n)                                                                               \
   __attribute__((noinline)) static void wide##n(                                               \
-    long k, const uint32_t *a, long lda, const _Float16 *b0, const _Float16 *b1, long ldb,     \
-    const float *restore, float *c, long ldc, int add                                          \
+    long k, long chain, const uint32_t *a, long a_row, long a_step, const _Float16 *b0,        \
+    const _Float16 *b1, long ldb, const float *restore, float *c, long ldc, int add            \
   ) {                                                                                          \
-    block(n, 2, k, a, lda, b0, b1, ldb, restore, c, ldc, add);                                 \
+    block(n, 2, k, chain, a, a_row, a_step, b0, b1, ldb, restore, c, ldc, add);                \
   }                                                                                            \
   __attribute__((noinline)) static void narrow##n(                                             \
-    long k, const uint32_t *a, long lda, const _Float16 *b0, const _Float16 *b1, long ldb,     \
-    const float *restore, float *c, long ldc, int add                                          \
+    long k, long chain, const uint32_t *a, long a_row, long a_step, const _Float16 *b0,        \
+    const _Float16 *b1, long ldb, const float *restore, float *c, long ldc, int add            \
   ) {                                                                                          \
-    block(n, 1, k, a, lda, b0, b1, ldb, restore, c, ldc, add);                                 \
+    block(n, 1, k, chain, a, a_row, a_step, b0, b1, ldb, restore, c, ldc, add);                \
   }
 BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6) BLOCK(7)
 BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
@@ -95,16 +96,25 @@ static const block_function blocks[2][15] = {
    wide13, wide14},
 };
 
+void hk_f16_strip(
+  int two, long m, long k, long chain, const uint32_t *a, long a_row, long a_step,
+  const _Float16 *b0, const _Float16 *b1, long ldb, const float *restore, float *c, long ldc,
+  int add
+) {
+  for (long i = 0; i < m; i += hk_f16_rows) {
+    long rows = m - i < hk_f16_rows ? m - i : hk_f16_rows;
+    blocks[two][rows](
+      k, chain, a + i * a_row, a_row, a_step, b0, b1, ldb, restore + i, c + i * ldc, ldc, add);
+  }
+}
+
 INLINE void strip(
   int two, long m, long k, const hk_operand *a, long column, const _Float16 *b0,
   const _Float16 *b1, long ldb, float *c, long ldc, int add
 ) {
-  for (long i = 0; i < m; i += rows_of_block) {
-    long rows = m - i < rows_of_block ? m - i : rows_of_block;
-    blocks[two][rows](
-      k, a->words + i * a->words_ld + column, a->words_ld, b0, b1, ldb, a->restore + i,
-      c + i * ldc, ldc, add);
-  }
+  hk_f16_strip(
+    two, m, k, chain_of_weights, a->words + column, a->words_ld, 1, b0, b1, ldb, a->restore, c,
+    ldc, add);
 }
 
 INLINE void transpose16(__m512i r[16]) {
@@ -133,13 +143,14 @@ INLINE void transpose16(__m512i r[16]) {
   }
 }
 
-// panel[k][64], columns 0…31 of it, from a tile [32 rows][32 k]. A word holds two neighbours in k;
-// even and odd rows are transposed apart and then meet again in one word, in their order.
-static void turn_tile(const _Float16 *tile, _Float16 *panel) {
+// panel[k][64], columns 0…31 of it, from a tile [32 rows][32 k], rows `ld` apart. A word holds two
+// neighbours in k; even and odd rows are transposed apart and then meet again in one word, in their
+// order.
+void hk_f16_turn_tile(const _Float16 *tile, long ld, _Float16 *panel) {
   __m512i even[16], odd[16];
   for (int i = 0; i < 16; i++) {
-    even[i] = _mm512_loadu_si512(tile + (2 * i) * 32);
-    odd[i] = _mm512_loadu_si512(tile + (2 * i + 1) * 32);
+    even[i] = _mm512_loadu_si512(tile + (2 * i) * ld);
+    odd[i] = _mm512_loadu_si512(tile + (2 * i + 1) * ld);
   }
   transpose16(even);
   transpose16(odd);
@@ -172,8 +183,8 @@ void hk_f16_forward(
     for (long k = k0; k < k1; k += chunk) {
       long depth = k1 - k < chunk ? k1 - k : chunk;
       for (long q = 0; q < depth; q += 32) {
-        turn_tile(tile(w, n, k + q), panel + q * 64);
-        if (two) turn_tile(tile(w, n + 32, k + q), panel + q * 64 + 32);
+        hk_f16_turn_tile(tile(w, n, k + q), 32, panel + q * 64);
+        if (two) hk_f16_turn_tile(tile(w, n + 32, k + q), 32, panel + q * 64 + 32);
       }
       strip(
         two, m, depth, a, k - k0, panel, panel + 32, 64, c + n - n0, ldc, add || k > k0);

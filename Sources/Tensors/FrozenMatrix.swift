@@ -33,6 +33,12 @@ public final class FrozenMatrix {
   /// The form in which its products read operands.
   package var type: Int32 { matrix.pointee.type }
 
+  /// Bytes that a weight of this shape takes, if no value forces another form on it.
+  public static func bytes(rows: Int, columns: Int, storage: Storage) -> Int {
+    var nothing: Float = 0
+    return hk_packed_bytes(rows, columns, hk_pack_type(&nothing, 0, storage.flag))
+  }
+
   /// Bytes the packed weight takes.
   public var bytes: Int { arena.bytes }
 
@@ -95,15 +101,6 @@ package struct Operand {
     // are, and f16, so the largest type serves all of them.
     let type = weights.map(\.type).max() ?? 0
     operand = hk_prepare(type, rows, depth, a, width, scratch)
-  }
-
-  /// The same for one weight, in the place of the rows themselves, which are
-  /// `[max(rows, 16), padded(depth)]`; `restore` has `rows` floats.
-  package init(
-    rows: Int, depth: Int, overwriting a: UnsafeMutablePointer<Float>, for weight: FrozenMatrix,
-    restore: UnsafeMutablePointer<Float>
-  ) {
-    operand = hk_prepare_in_place(weight.type, rows, depth, a, restore)
   }
 
   /// Floats of scratch for an operand.

@@ -94,6 +94,19 @@ package enum Kernels {
     hk_swiglu_backward(count, gate, up, dact)
   }
 
+  /// `y ← times · y`, `count` floats, a multiple of 16.
+  package static func blend(count: Int, _ y: UnsafeMutablePointer<Float>, times: Float) {
+    hk_blend(count, y, times, nil, 0)
+  }
+
+  /// `y ← times · y + factor · x`.
+  package static func blend(
+    count: Int, _ y: UnsafeMutablePointer<Float>, times: Float,
+    adding x: UnsafePointer<Float>, times factor: Float
+  ) {
+    hk_blend(count, y, times, x, factor)
+  }
+
   /// Each key/value head's gradient: the sum over the query heads that share it.
   package static func sumGroups(
     rows: Int, heads: Int, keyValueHeads: Int, dimension: Int, _ x: UnsafePointer<Float>,
@@ -120,13 +133,18 @@ package struct Partition {
     return hk_partition_log(&copy)
   }
 
-  /// The row's logits become scale · (softmax − one at `label`), the padding zero.
-  package func crossEntropyBackward(
-    _ logits: UnsafeMutablePointer<Float>, count: Int, label: Int, scale: Float
-  ) {
-    var copy = partition
-    hk_cross_entropy_backward(logits, count, &copy, label, scale)
+  /// Takes `count` more logits in, which become their exponentials over the largest logit so far,
+  /// the padding zero.
+  ///
+  /// - Returns: what sums of earlier exponentials must be multiplied by.
+  package mutating func exponentials(
+    _ logits: UnsafeMutablePointer<Float>, count: Int
+  ) -> Float {
+    hk_partition_exponentials(&partition, logits, count)
   }
+
+  /// Σ exp of all logits so far over the largest of them.
+  package var total: Float { partition.sum }
 }
 
 /// Causal grouped-query attention over kept rows of windows; see `hk_attention`.

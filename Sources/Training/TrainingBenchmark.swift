@@ -54,10 +54,14 @@ public struct TrainingBenchmark {
     public let shareBesideFrozenProducts: Double
     /// The most memory that the process ever held.
     public let peakResidentBytes: Int
+    /// What was expected beforehand, without the program itself.
+    public let estimatedBytes: Int
+    /// Whether activations were computed again.
+    public let recomputes: Bool
     public let parts: [Part]
 
     enum CodingKeys: String, CodingKey {
-      case dtype, threads, layers, batch, length, rank, trained, parts
+      case dtype, threads, layers, batch, length, rank, trained, parts, recomputes
       case instructionSet = "instruction_set"
       case tokensPerSecond = "tokens_per_second"
       case bestTokensPerSecond = "best_tokens_per_second"
@@ -68,22 +72,26 @@ public struct TrainingBenchmark {
       case shareOfCeiling = "share_of_ceiling"
       case shareBesideFrozenProducts = "share_beside_frozen_products"
       case peakResidentBytes = "peak_rss_bytes"
+      case estimatedBytes = "estimated_bytes"
     }
   }
 
   private let trainer: Trainer
   private let layers: Int
+  private let plan: MemoryPlan
 
   /// Prepares training with the settings; one step more than `settings.steps` is made, and the
   /// first does not count.
   ///
   /// Throws ``TrainingError`` for settings out of bounds.
-  public init(decoder: Decoder, settings: TrainingSettings) throws {
+  public init(decoder: Decoder, settings: TrainingSettings, plan: MemoryPlan) throws {
     var settings = settings
     settings.steps += 1
     try settings.validate()
     let shape = decoder.configuration
     layers = shape.layers
+    self.plan = plan
+    decoder.recomputesActivations = plan.recomputes
     var generator = SeededGenerator(seed: settings.seed)
     let tokens = (0..<settings.tokensPerStep).map { _ in
       Int32.random(in: 0..<Int32(shape.vocabulary), using: &generator)
@@ -140,7 +148,9 @@ public struct TrainingBenchmark {
       operationsPerSecond: operations / best.seconds, ceiling: ceiling,
       shareOfCeiling: operations / best.seconds / ceiling,
       shareBesideFrozenProducts: (all - frozen) / all,
-      peakResidentBytes: Training.peakResidentBytes(), parts: parts(best.reading, all: all))
+      peakResidentBytes: Training.peakResidentBytes(),
+      estimatedBytes: plan.needs.peak, recomputes: plan.recomputes,
+      parts: parts(best.reading, all: all))
   }
 
   private func parts(_ reading: Meter.Reading, all: Double) -> [Part] {

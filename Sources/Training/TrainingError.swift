@@ -1,3 +1,5 @@
+import Transformers
+
 /// Why training, evaluation or generation could not go on.
 public enum TrainingError: Error, CustomStringConvertible, Sendable, Equatable {
   /// A setting is out of bounds.
@@ -14,6 +16,8 @@ public enum TrainingError: Error, CustomStringConvertible, Sendable, Equatable {
   case doesNotContinue(path: String, what: String, saved: String, given: String)
   /// A saved run's file is damaged.
   case damagedState(path: String, reason: String)
+  /// The memory there is does not hold the model and its training; bytes.
+  case tooLittleMemory(MemoryNeeds, available: Int)
   /// The text is longer than the model's positions.
   case tooLong(tokens: Int, limit: Int)
 
@@ -37,6 +41,10 @@ public enum TrainingError: Error, CustomStringConvertible, Sendable, Equatable {
         + "hint: resume with the settings, model and data the run began with"
     case .damagedState(let path, let reason):
       "\(path): \(reason)\nhint: delete the file and train again without --resume"
+    case .tooLittleMemory(let needs, let available):
+      "training needs about \(needs.peak >> 20) MiB (\(needs.text)), "
+        + "with activations computed again, but only \(available >> 20) MiB may be taken\n"
+        + "hint: use a smaller --length or --rank, --dtype bf16, or a machine with more memory"
     case .tooLong(let tokens, let limit):
       "prompt and answer are \(tokens) tokens, more than the model's \(limit)\n"
         + "hint: shorten the prompt or lower --max-tokens"

@@ -31,6 +31,19 @@ struct BlockForward {
     }
   }
 
+  /// x[R, H] is kept, if block `index` will be computed again from it.
+  func keepInput(_ index: Int) {
+    guard pass.recomputes else { return }
+    pass.floats(pass.inputs[index], rows.lowerBound, hidden).update(
+      from: x, count: rows.count * hidden)
+  }
+
+  /// x[R, H] ← what was kept.
+  func recallInput(_ index: Int) {
+    x.update(
+      from: pass.floats(pass.inputs[index], rows.lowerBound, hidden), count: rows.count * hidden)
+  }
+
   /// x[R, H] → q[R, Q], k[R, V], v[R, V], normed, rotated and kept.
   func enterAttention(_ index: Int) {
     let layer = model.layers[index]
@@ -90,7 +103,9 @@ struct BlockForward {
 
   /// x[R, H] += silu(y·W_gᵀ) ⊙ (y·W_uᵀ) · W_dᵀ with y the second norm, strip by strip of F; other
   /// activations and norms as the configuration says.
-  func feedForward(_ index: Int) {
+  ///
+  /// - Parameter again: only what the way back needs is wanted, not x.
+  func feedForward(_ index: Int, again: Bool = false) {
     let layer = model.layers[index]
     let kept = pass.layers[index]
     let groups = adapter?.layers[index]
@@ -105,12 +120,15 @@ struct BlockForward {
     let hDown = kept.hDown.map { downRow($0, groups) } ?? pass.arena.floats(slots.dh)
     let act = pass.arena.floats(slots.act)
     let (out, onto) = output
+    // A norm behind has unit rows of its own, which the way back needs.
+    let isWanted = !again || shape.normPlacement == .after
     for strip in pass.strips {
       let width = padded(strip.count)
       activate(index, strip: strip, operand, h: h, to: act)
       groups?.down?.project(
         rows: rows.count, act, width: width, inputs: strip, to: hDown,
         adding: strip.lowerBound > 0)
+      guard isWanted else { continue }
       layer[.down].forward(
         rows: rows.count,
         Operand(
@@ -118,7 +136,7 @@ struct BlockForward {
           scratch: pass.arena.floats(slots.operandB)),
         inputs: strip, to: out, width: hidden, adding: onto || strip.lowerBound > 0, panel: panel)
     }
-    if let group = groups?.down {
+    if let group = groups?.down, isWanted {
       group.expand(group.members[0], rows: rows.count, hDown, addingTo: out, width: hidden)
     }
     addBias(.down, index, to: out, width: hidden)

@@ -18,6 +18,12 @@ public final class Decoder {
   private(set) var adapter: ModelAdapter?
   private var passes: [Purpose: Pass] = [:]
 
+  /// Whether the way back computes activations again instead of keeping them: a third more work,
+  /// exactly the same numbers, and memory for one number a token and column in each block.
+  public var recomputesActivations = false {
+    didSet { if recomputesActivations != oldValue { passes = [:] } }
+  }
+
   /// Tokens that go through the model together. More would only cost memory: weights are unpacked
   /// once for a few hundred rows, and gradients are sums.
   static let tokensTogether = 1024
@@ -71,7 +77,7 @@ public final class Decoder {
     return inPasses(tokens, batch: batch, length: length, purpose: .gradient) { pass, tokens in
       forward(pass, tokens)
       let head = VocabularyHead(model: model, pass: pass, tokens: tokens)
-      let nats = sumOverSlices(pass) { rows, worker in
+      let nats = sumOverBlocks(pass) { rows, worker in
         Meter.count(.head) {
           head.lossAndGradient(rows: rows, scale: gradientScale, worker: worker)
         }
@@ -86,7 +92,7 @@ public final class Decoder {
     inPasses(tokens, batch: batch, length: length, purpose: .loss) { pass, tokens in
       forward(pass, tokens)
       let head = VocabularyHead(model: model, pass: pass, tokens: tokens)
-      return sumOverSlices(pass) { rows, worker in head.loss(rows: rows, worker: worker) }
+      return sumOverBlocks(pass) { rows, worker in head.loss(rows: rows, worker: worker) }
     }
   }
 
@@ -101,8 +107,8 @@ public final class Decoder {
       let head = VocabularyHead(model: model, pass: pass, tokens: tokens.baseAddress!)
       return [Float](unsafeUninitializedCapacity: size) { out, count in
         let start = out.baseAddress!
-        Workers.run(tasks: pass.slices.count) { slice, worker in
-          head.logits(rows: pass.slices[slice], worker: worker, to: start)
+        Workers.run(tasks: pass.blocks.count) { block, worker in
+          head.logits(rows: pass.blocks[block], worker: worker, to: start)
         }
         count = size
       }
@@ -118,9 +124,7 @@ public final class Decoder {
   ) -> LossSum {
     check(tokens, batch: batch, length: length)
     guard batch > 0, length > 1 else { return LossSum() }
-    let most = max(1, Self.tokensTogether / length)
-    let count = (batch + most - 1) / most
-    let windows = (batch + count - 1) / count
+    let windows = Self.windowsTogether(batch: batch, length: length)
     let pass = self.pass(windows: windows, length: length, purpose: purpose)
     var total = LossSum()
     tokens.withUnsafeBufferPointer { tokens in
@@ -133,6 +137,13 @@ public final class Decoder {
     return total
   }
 
+  /// Windows of a batch that go through the model at a time.
+  static func windowsTogether(batch: Int, length: Int) -> Int {
+    let most = max(1, tokensTogether / length)
+    let count = (batch + most - 1) / most
+    return (batch + count - 1) / count
+  }
+
   private func pass(windows: Int, length: Int, purpose: Purpose) -> Pass {
     if let pass = passes[purpose], pass.length == length, pass.capacity >= windows {
       pass.begin(windows: windows)
@@ -141,7 +152,7 @@ public final class Decoder {
     passes[purpose] = nil  // its memory goes before the new one comes
     let pass = Pass(
       shape: configuration, capacity: windows, length: length, purpose: purpose,
-      storage: model.storage, adapter: adapter)
+      storage: model.storage, adapter: adapter, recomputes: recomputesActivations)
     passes[purpose] = pass
     return pass
   }
@@ -153,16 +164,16 @@ public final class Decoder {
       tokens.allSatisfy { $0 >= 0 && $0 < vocabulary }, "every token is in the vocabulary")
   }
 
-  /// The slices' sums, added in the slices' order.
-  private func sumOverSlices(
+  /// The blocks' sums, added in the blocks' order.
+  private func sumOverBlocks(
     _ pass: Pass, _ body: (_ rows: Range<Int>, _ worker: Int) -> Double
   ) -> Double {
-    let sums = [Double](unsafeUninitializedCapacity: pass.slices.count) { sums, count in
+    let sums = [Double](unsafeUninitializedCapacity: pass.blocks.count) { sums, count in
       let start = sums.baseAddress!
-      Workers.run(tasks: pass.slices.count) { slice, worker in
-        (start + slice).initialize(to: body(pass.slices[slice], worker))
+      Workers.run(tasks: pass.blocks.count) { block, worker in
+        (start + block).initialize(to: body(pass.blocks[block], worker))
       }
-      count = pass.slices.count
+      count = pass.blocks.count
     }
     return sums.reduce(0, +)
   }
@@ -175,10 +186,33 @@ public final class Decoder {
     for index in 0...layers {
       forwardBlocks(pass, index, tokens)
       guard index < layers else { break }
-      let attention = attention(pass, index)
-      Workers.run(tasks: pass.windows * configuration.heads) { task, worker in
-        attention.forward(task: task, scratch: pass.arena.floats(pass.workers[worker].attention))
+      attend(pass, index)
+    }
+  }
+
+  private func attend(_ pass: Pass, _ index: Int) {
+    let attention = attention(pass, index)
+    Workers.run(tasks: pass.windows * configuration.heads) { task, worker in
+      attention.forward(task: task, scratch: pass.arena.floats(pass.workers[worker].attention))
+    }
+  }
+
+  /// The activations of a block once more, from its kept input. The last block's are still there.
+  private func forwardAgain(_ pass: Pass, _ index: Int) {
+    func run(_ body: @escaping (BlockForward) -> Void) {
+      Workers.run(tasks: pass.blocks.count) { block, worker in
+        body(
+          BlockForward(model: model, adapter: adapter, pass: pass, block: block, worker: worker))
       }
+    }
+    run { work in
+      work.recallInput(index)
+      work.enterAttention(index)
+    }
+    attend(pass, index)
+    run { work in
+      work.leaveAttention(index)
+      work.feedForward(index, again: true)
     }
   }
 
@@ -193,7 +227,12 @@ public final class Decoder {
         work.leaveAttention(index - 1)
         work.feedForward(index - 1)
       }
-      if index < configuration.layers { work.enterAttention(index) } else { work.finish() }
+      if index < configuration.layers {
+        work.keepInput(index)
+        work.enterAttention(index)
+      } else {
+        work.finish()
+      }
     }
   }
 
@@ -204,6 +243,7 @@ public final class Decoder {
     let layers = configuration.layers
     guard let lowest = adapter.layers.firstIndex(where: { $0 != nil }) else { return }
     for index in (lowest..<layers).reversed() {
+      if pass.recomputes && index < layers - 1 { forwardAgain(pass, index) }
       backwardBlocks(pass, adapter, index)
       let above = index < layers - 1 ? adapter.layers[index + 1]?.attention : nil
       let here = adapter.layers[index]?.others ?? []

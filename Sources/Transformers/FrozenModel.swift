@@ -15,11 +15,8 @@ final class FrozenModel {
   ) throws {
     self.shape = shape
     self.storage = storage
-    let largest =
-      max(
-        shape.vocabulary, shape.intermediate, shape.queryWidth, shape.keyValueWidth)
-      * max(shape.hidden, shape.queryWidth)
-    let reader = TensorReader(weights: weights, storage: storage, largest: largest)
+    let reader = TensorReader(
+      weights: weights, storage: storage, largest: Self.largestTensor(shape))
     embedding = try reader.matrix(
       "model.embed_tokens.weight", rows: shape.vocabulary, columns: shape.hidden)
     head =
@@ -30,5 +27,11 @@ final class FrozenModel {
       try FrozenLayer(index: $0, configuration: shape, reader: reader)
     }
     finalNorm = try reader.vector("model.norm.weight", shape.hidden)
+  }
+
+  /// As many numbers as the largest tensor may have.
+  static func largestTensor(_ shape: DecoderConfiguration) -> Int {
+    max(shape.vocabulary, shape.intermediate, shape.queryWidth, shape.keyValueWidth)
+      * max(shape.hidden, shape.queryWidth)
   }
 }

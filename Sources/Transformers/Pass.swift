@@ -52,30 +52,35 @@ struct LayerSlots {
 
 /// Scratch of one worker: what a stretch of rows needs while it is worked on.
 struct WorkerSlots {
-  let panel, wideA, wideB, query, key, value, gate, up, act, h, dh, attention, logits: Slot
+  let panel, wideA, wideB, query, key, value, gate, up, act, h, dh, attention: Slot
   /// Operands of products: one that serves many, and one for the moment.
   let operandA, operandB: Slot
 }
 
-/// The memory of a pass over up to `capacity` windows of `length` tokens, laid out once and used
-/// again.
-final class Pass {
+/// Where everything lies that a pass over up to `capacity` windows of `length` tokens needs.
+class PassPlan {
   /// Columns of the feed-forward block that are worked on at once, so that they stay in cache.
   static let feedForwardStrip = 256
+  /// Columns of the vocabulary whose logits exist at once.
+  static let headStrip = feedForwardStrip
   /// Rows that one task takes through a block: enough to make unpacking a weight cheap, few
   /// enough for the second-level cache.
-  static let mostRows = 256
+  static let mostRows = 128
 
   let capacity: Int
   let length: Int
   let purpose: Purpose
   let storage: Storage
   let shape: DecoderConfiguration
-  let arena: Arena
+  /// Whether the way back computes each block's activations again, from the block's input.
+  let recomputes: Bool
+  let layout: ArenaLayout
+  /// The slots of each decoder block; when activations are computed again, every other block
+  /// shares them, for the way back works on two at a time.
   let layers: [LayerSlots]
+  /// When activations are computed again: the residual stream before each block.
+  let inputs: [Slot]
   let workers: [WorkerSlots]
-  let rotation: RotationTable
-  let sight: Sight
   /// The residual stream, its gradient, the last norm's output with what its way back needs.
   let x, dx, last, lastUnit, lastFactors: Slot
   /// Gradients around the attention, rows like q's.
@@ -83,16 +88,10 @@ final class Pass {
   /// Partial gradients, one stretch for each task.
   let partials: Slot
   let partialFloats: Int
-  /// Windows of the pass that is under way.
-  private(set) var windows: Int
-  /// Its stretches of rows, one a task.
-  private(set) var blocks: [Range<Int>]
-  /// Its stretches of rows whose logits exist at once.
-  private(set) var slices: [Range<Int>]
 
   init(
     shape: DecoderConfiguration, capacity: Int, length: Int, purpose: Purpose, storage: Storage,
-    adapter: ModelAdapter?
+    adapter: ModelAdapter?, recomputes: Bool
   ) {
     self.shape = shape
     self.capacity = capacity
@@ -100,31 +99,27 @@ final class Pass {
     self.purpose = purpose
     self.storage = storage
     let tokens = capacity * length
-    windows = capacity
-    blocks = Self.stretches(of: tokens, most: Self.mostRows)
-    slices = Self.stretches(of: tokens, most: Self.sliceRows(shape))
-    rotation = RotationTable(length: length, configuration: shape)
-    sight = Sight(shape: shape, tokens: tokens, length: length)
-
+    let blocks = Self.stretches(of: tokens, most: Self.mostRows)
+    self.recomputes = recomputes && purpose == .gradient
     var layout = ArenaLayout()
     let whole = purpose == .gradient
-    var layers: [LayerSlots] = []
-    for index in 0..<shape.layers {
-      if !whole, let first = layers.first {
-        layers.append(first)
-        continue
+    let shared = whole ? recomputes ? 2 : shape.layers : 1
+    // A shared set has room for the widest of the blocks' factors.
+    let sets = (0..<min(shared, shape.layers)).map { index in
+      let blocks = shared == shape.layers ? [index] : Array(0..<shape.layers)
+      let groups = blocks.compactMap { adapter?.layers[$0] }
+      func widest(_ group: KeyPath<LayerAdapter, LowRank?>) -> Int {
+        groups.compactMap { $0[keyPath: group]?.width }.max() ?? 0
       }
-      let groups = adapter?.layers[index]
-      layers.append(
-        LayerSlots(
-          shape: shape, tokens: tokens, storage: storage, purpose: purpose,
-          widths: [groups?.attention, groups?.output, groups?.feedForward, groups?.down].map {
-            $0?.width ?? 0
-          }, layout: &layout))
+      return LayerSlots(
+        shape: shape, tokens: tokens, storage: storage, purpose: purpose,
+        widths: [widest(\.attention), widest(\.output), widest(\.feedForward), widest(\.down)],
+        layout: &layout)
     }
-    self.layers = layers
+    layers = (0..<shape.layers).map { sets[$0 % sets.count] }
     let wide = tokens * padded(shape.hidden)
     let query = tokens * padded(shape.queryWidth)
+    inputs = self.recomputes ? (0..<shape.layers).map { _ in layout.floats(wide) } : []
     x = layout.floats(wide)
     last = layout.floats(wide)
     dx = layout.floats(whole ? wide : 0)
@@ -138,17 +133,14 @@ final class Pass {
     partials = layout.floats(partialFloats * blocks.count)
     let rows = min(tokens, Self.mostRows)
     let most = adapter?.layers.compactMap { $0 }.flatMap(\.groups).map(\.width).max() ?? 0
-    let sliceRows = min(tokens, Self.sliceRows(shape))
-    // Sixteen rows at least: operands in place may need them.
-    let logits = max(sliceRows, 16) * (whole ? padded(shape.vocabulary) : Self.lossStrip)
     workers = (0..<Workers.count).map { _ in
-      Self.scratch(shape, rows: rows, length: length, lowRank: most, logits: logits, &layout)
+      Self.scratch(shape, rows: rows, length: length, lowRank: most, &layout)
     }
-    arena = Arena(layout)
+    self.layout = layout
   }
 
   private static func scratch(
-    _ shape: DecoderConfiguration, rows: Int, length: Int, lowRank: Int, logits: Int,
+    _ shape: DecoderConfiguration, rows: Int, length: Int, lowRank: Int,
     _ layout: inout ArenaLayout
   ) -> WorkerSlots {
     let strip = rows * feedForwardStrip
@@ -163,7 +155,6 @@ final class Pass {
       h: layout.floats(rows * lowRank), dh: layout.floats(rows * lowRank),
       attention: layout.floats(
         CausalAttention.scratchFloats(length: length, dimension: shape.headDimension)),
-      logits: layout.floats(logits),
       operandA: layout.floats(
         Operand.floats(rows: rows, depth: max(shape.hidden, shape.queryWidth))),
       operandB: layout.floats(
@@ -171,27 +162,11 @@ final class Pass {
           rows: rows, depth: max(shape.queryWidth, shape.keyValueWidth, feedForwardStrip))))
   }
 
-  /// Columns of the vocabulary whose logits exist at once when only losses are wanted.
-  static let lossStrip = 1024
-
-  /// Rows whose logits exist at once: about 25 MB of them, and no less than repays unpacking.
-  private static func sliceRows(_ shape: DecoderConfiguration) -> Int {
-    max(16, min(128, 6_400_000 / padded(shape.vocabulary)))
-  }
-
   /// About equal stretches of `0..<total` of at most `most`; at least four if there is work for
   /// them, so that a core that others use too does not hold up the rest.
-  private static func stretches(of total: Int, most: Int) -> [Range<Int>] {
+  fileprivate static func stretches(of total: Int, most: Int) -> [Range<Int>] {
     let count = max((total + most - 1) / most, min(4, (total + 27) / 28))
     return (0..<count).map { $0 * total / count..<($0 + 1) * total / count }
-  }
-
-  /// Prepares for `windows` windows, at most `capacity`.
-  func begin(windows: Int) {
-    precondition(windows <= capacity)
-    self.windows = windows
-    blocks = Self.stretches(of: windows * length, most: Self.mostRows)
-    slices = Self.stretches(of: windows * length, most: Self.sliceRows(shape))
   }
 
   /// The strips of the feed-forward block's columns, in order.
@@ -199,6 +174,40 @@ final class Pass {
     stride(from: 0, to: shape.intermediate, by: Self.feedForwardStrip).map {
       $0..<min($0 + Self.feedForwardStrip, shape.intermediate)
     }
+  }
+}
+
+/// The memory of a pass, used again and again.
+final class Pass: PassPlan {
+  private(set) var arena: Arena
+  let rotation: RotationTable
+  let sight: Sight
+  /// Windows of the pass that is under way.
+  private(set) var windows: Int
+  /// Its stretches of rows, one a task.
+  private(set) var blocks: [Range<Int>]
+
+  override init(
+    shape: DecoderConfiguration, capacity: Int, length: Int, purpose: Purpose, storage: Storage,
+    adapter: ModelAdapter?, recomputes: Bool
+  ) {
+    arena = Arena(ArenaLayout())
+    rotation = RotationTable(length: length, configuration: shape)
+    sight = Sight(shape: shape, tokens: capacity * length, length: length)
+    windows = capacity
+    blocks = []
+    super.init(
+      shape: shape, capacity: capacity, length: length, purpose: purpose, storage: storage,
+      adapter: adapter, recomputes: recomputes)
+    begin(windows: capacity)
+    arena = Arena(layout)
+  }
+
+  /// Prepares for `windows` windows, at most `capacity`.
+  func begin(windows: Int) {
+    precondition(windows <= capacity)
+    self.windows = windows
+    blocks = Self.stretches(of: windows * length, most: Self.mostRows)
   }
 
   /// Where a task's strip of gate or up is kept: a task's strips follow one another, each

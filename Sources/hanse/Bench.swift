@@ -69,6 +69,8 @@ struct BenchTrain: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Steps that count.", valueName: "n"))
   var steps = 4
 
+  @OptionGroup var memory: MemoryOptions
+
   @Flag(help: "Print one JSON object (version 1, see Protocol/Control.md).")
   var json = false
 
@@ -91,15 +93,23 @@ struct BenchTrain: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let benchmark = try TrainingBenchmark(decoder: try decoder(), settings: settings)
+    let checkpoint = try model.map { try Checkpoint.open($0) }
+    let configuration = try checkpoint?.configuration ?? namedShape()
+    let plan = try MemoryPlan(
+      configuration: configuration, settings: settings,
+      layout: try settings.layout(for: configuration), limit: memory.bytes)
+    Speech.note(plan.text)
+    let decoder = try Decoder(
+      configuration: configuration, weights: checkpoint?.weights ?? RandomWeights(),
+      computeType: dtype)
+    let benchmark = try TrainingBenchmark(decoder: decoder, settings: settings, plan: plan)
     let result = try benchmark.run { report in
       Speech.note("step \(report.step - 1) of \(steps): \(fixed(report.seconds, 2)) s")
     }
     if json { try Speech.sayLine(result) } else { Speech.say(Self.lines(result)) }
   }
 
-  private func decoder() throws -> Decoder {
-    if let model { return try Checkpoint.open(model).decoder(computeType: dtype) }
+  private func namedShape() throws -> DecoderConfiguration {
     let name = shape ?? "135m"
     let known = DecoderConfiguration.measuredShapes
     guard var found = known.first(where: { $0.name == name })?.shape else {
@@ -107,7 +117,7 @@ struct BenchTrain: AsyncParsableCommand {
         "“\(name)” is no shape; --shape is one of " + known.map(\.name).joined(separator: ", "))
     }
     if let layers { found.layers = layers }
-    return try Decoder(configuration: found, weights: RandomWeights(), computeType: dtype)
+    return found
   }
 
   static func lines(_ result: TrainingBenchmark.Result) -> [String] {
@@ -119,7 +129,9 @@ struct BenchTrain: AsyncParsableCommand {
         + "\(fixed(100 * result.shareOfCeiling, 0)) % of \(tera(result.ceiling)), "
         + "what they reach in cache",
       "set      \(result.instructionSet), \(result.threads) threads, \(result.dtype.rawValue)",
-      "memory   \(result.peakResidentBytes >> 20) MiB at most", "",
+      "memory   \(result.peakResidentBytes >> 20) MiB at most, "
+        + "\(result.estimatedBytes >> 20) MiB expected"
+        + (result.recomputes ? ", activations computed again" : ""), "",
       "where the fastest step's time went",
     ]
     for part in result.parts {

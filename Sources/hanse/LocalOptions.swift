@@ -27,6 +27,24 @@ struct BaseOptions: ParsableArguments {
   var dtype = ComputeType.bf16
 }
 
+/// How much memory training may take.
+struct MemoryOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The most memory to take; above it activations are computed again. (default: what is left)",
+      valueName: "MiB"))
+  var memoryLimit: Int?
+
+  /// The limit in bytes.
+  var bytes: Int? { memoryLimit.map { $0 << 20 } }
+
+  func validate() throws {
+    guard (1...1 << 30).contains(memoryLimit ?? 1) else {
+      throw ValidationError("--memory-limit is a number of MiB, at least 1")
+    }
+  }
+}
+
 /// Which text, and how it is cut.
 struct TextOptions: ParsableArguments {
   @Option(

@@ -95,7 +95,7 @@ enum Speech {
     case CheckpointError.notFound, TokenizerError.missing: .notFound
     case DatasetError.noFiles, DatasetError.unknownKind, DatasetError.badSetting: .wrongUse
     case TrainingError.setting: .wrongUse
-    case TrainingError.doesNotContinue: .refused
+    case TrainingError.doesNotContinue, TrainingError.tooLittleMemory: .refused
     default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed
     }
   }

@@ -35,6 +35,7 @@ struct Train: AsyncParsableCommand {
   @OptionGroup var base: BaseOptions
   @OptionGroup var text: TextOptions
   @OptionGroup var learning: LearningOptions
+  @OptionGroup var memory: MemoryOptions
 
   @Option(help: ArgumentHelp("Folder for the adapter.", valueName: "dir"))
   var out: String
@@ -72,8 +73,14 @@ struct Train: AsyncParsableCommand {
     try prepareOut()
     let windows = try text.windows(tokenizer: try checkpoint.tokenizer())
     let saved = try savedRun(settings: settings, windows: windows, checkpoint: checkpoint)
+    let plan = try MemoryPlan(
+      configuration: checkpoint.configuration, settings: settings, layout: start.layout,
+      limit: memory.bytes)
+    Speech.note(plan.text)
+    let decoder = try checkpoint.decoder(computeType: settings.computeType)
+    decoder.recomputesActivations = plan.recomputes
     let trainer = try Trainer(
-      decoder: try checkpoint.decoder(computeType: settings.computeType),
+      decoder: decoder,
       adapter: saved?.adapter ?? start, settings: settings, windows: windows,
       optimiser: saved?.optimiser, stepsDone: saved?.facts.stepsDone ?? 0)
     announce(trainer, windows)

@@ -38,6 +38,7 @@ import Testing
     Shape(windows: 1, length: 150, heads: 1, shared: 1, dimension: 32, sight: 1),
     Shape(windows: 2, length: 140, heads: 2, shared: 1, dimension: 16, document: 33),
     Shape(windows: 1, length: 140, heads: 2, shared: 1, dimension: 16, sight: 20, document: 61),
+    Shape(windows: 2, length: 250, heads: 2, shared: 1, dimension: 96),
   ]
 
   /// Out of plain loops in double: row-major [rows][heads * dimension].
@@ -71,12 +72,16 @@ import Testing
     var out, lse, dq, dk, dv, scratch: [Float]
     let starts: UnsafePointer<Int32>?
 
-    init(_ shape: Shape) {
+    init(_ shape: Shape, gradient: Float = 1, rounding: Bool = false) {
       self.shape = shape
-      q = numbers(shape.rows * shape.queryWidth, seed: 1, scale: 2)
-      k = numbers(shape.rows * shape.keyWidth, seed: 2, scale: 2)
-      v = numbers(shape.rows * shape.keyWidth, seed: 3)
-      d = numbers(shape.rows * shape.queryWidth, seed: 4)
+      func draw(_ count: Int, _ seed: UInt64, _ scale: Float) -> [Float] {
+        let drawn = numbers(count, seed: seed, scale: scale)
+        return rounding ? drawn.map(rounded) : drawn
+      }
+      q = draw(shape.rows * shape.queryWidth, 1, 2)
+      k = draw(shape.rows * shape.keyWidth, 2, 2)
+      v = draw(shape.rows * shape.keyWidth, 3, 1)
+      d = numbers(shape.rows * shape.queryWidth, seed: 4, scale: gradient)
       let wide = [Float](repeating: 0, count: shape.rows * hk_padded(shape.queryWidth))
       (out, dq, dk, dv) = (wide, wide, wide, wide)
       lse = [Float](repeating: 0, count: shape.rows * shape.heads)
@@ -91,30 +96,40 @@ import Testing
 
     deinit { starts?.deallocate() }
 
-    func run(backward: Bool) {
+    /// The numbers as `kept` arrays hold them: floats, or bf16.
+    private func kept(_ x: [Float], width: Int, bf16: Bool) -> [UInt8] {
+      let rows = padRows(x, width: width)
+      var bytes = [UInt8](repeating: 0, count: rows.count * (bf16 ? 2 : 4) + 64)
+      hk_keep(&bytes, rows + [Float](repeating: 0, count: 16), hk_padded(rows.count), bf16 ? 1 : 0)
+      return bytes
+    }
+
+    /// Forward, and backward if asked for; bf16 rows are read and written where `bf16` says so.
+    func run(backward: Bool, bf16: Bool = false) {
       let s = shape
       let (q, k, v) = (
-        padRows(q, width: s.queryWidth), padRows(k, width: s.keyWidth),
-        padRows(v, width: s.keyWidth)
+        kept(q, width: s.queryWidth, bf16: bf16), kept(k, width: s.keyWidth, bf16: bf16),
+        kept(v, width: s.keyWidth, bf16: bf16)
       )
       let d = padRows(d, width: s.queryWidth)
+      var keptOut = kept(cutRows(out, width: s.queryWidth), width: s.queryWidth, bf16: bf16)
       q.withUnsafeBytes { q in
         k.withUnsafeBytes { k in
           v.withUnsafeBytes { v in
             d.withUnsafeBufferPointer { d in
-              out.withUnsafeMutableBytes { out in
+              keptOut.withUnsafeMutableBytes { out in
                 lse.withUnsafeMutableBufferPointer { lse in
                   dq.withUnsafeMutableBufferPointer { dq in
                     dk.withUnsafeMutableBufferPointer { dk in
                       dv.withUnsafeMutableBufferPointer { dv in
                         var attention = hk_attention(
                           length: s.length, heads: s.heads, kv_heads: s.shared,
-                          dimension: s.dimension, bf16: 0, ldq: hk_padded(s.queryWidth),
-                          ldk: hk_padded(s.keyWidth), q: q.baseAddress!, k: k.baseAddress!,
-                          v: v.baseAddress!, out: out.baseAddress!, starts: starts,
-                          lse: lse.baseAddress!, dout: d.baseAddress!, dq: dq.baseAddress!,
-                          dk: dk.baseAddress!,
-                          dv: dv.baseAddress!)
+                          dimension: s.dimension, bf16: bf16 ? 1 : 0,
+                          ldq: hk_padded(s.queryWidth), ldk: hk_padded(s.keyWidth),
+                          q: q.baseAddress!, k: k.baseAddress!, v: v.baseAddress!,
+                          out: out.baseAddress!, starts: starts, lse: lse.baseAddress!,
+                          dout: d.baseAddress!,
+                          dq: dq.baseAddress!, dk: dk.baseAddress!, dv: dv.baseAddress!)
                         for task in 0..<s.windows * s.heads {
                           if backward {
                             hk_attention_backward(&attention, task, &scratch)
@@ -130,6 +145,33 @@ import Testing
             }
           }
         }
+      }
+      hk_recall(&out, keptOut, out.count, bf16 ? 1 : 0)
+    }
+  }
+
+  /// bf16 rows, by every instruction set, beside plain float32 loops on the same numbers: 11 bits
+  /// of probabilities and sums of halves, and bf16 where the output is kept.
+  @Test(arguments: shapes)
+  func attentionOverRoundedRowsIsThatOverFloats(shape: Shape) {
+    for size in [Float(1), 1e-6] {
+      withEveryInstructionSet { isa in
+        let it = Case(shape, gradient: size, rounding: true)
+        it.run(backward: false, bf16: true)
+        it.run(backward: true, bf16: true)
+        let plain = Case(shape, gradient: size, rounding: true)
+        hk_isa_use(Int32(hk_isa_portable))
+        plain.run(backward: false)
+        plain.run(backward: true)
+        for (name, found, wanted) in [
+          ("out", it.out, plain.out), ("dq", it.dq, plain.dq), ("dk", it.dk, plain.dk),
+          ("dv", it.dv, plain.dv),
+        ] {
+          let gap = distance(found, wanted.map(Double.init))
+          let isNone = wanted.allSatisfy { abs($0) < 1e-5 * size }
+          #expect(isNone || gap < 8e-3, "isa \(isa) \(name) of \(size): \(gap)")
+        }
+        #expect(distance(it.lse, plain.lse.map(Double.init)) < 2e-3, "isa \(isa) lse")
       }
     }
   }

@@ -131,16 +131,51 @@ import Testing
           }
           let found = hk_partition_log(&partition)
           #expect(abs(found - top - log(total)) < 1e-5 * max(1, abs(top)), "isa \(isa)")
-          var gradient = logits + [Float](repeating: 1e9, count: hk_padded(count) - count)
-          hk_cross_entropy_backward(&gradient, count, &partition, label, 0.5)
-          let expected = (0..<hk_padded(count)).map { index -> Double in
-            guard index < count else { return 0 }
-            let p = exp(Double(logits[index]) - top) / total
-            return 0.5 * (p - (index == label ? 1 : 0))
-          }
-          #expect(zip(gradient, expected).allSatisfy { abs(Double($0) - $1) < 1e-5 })
         }
       }
+    }
+  }
+
+  /// Sums over exponentials of slices, faded whenever a larger logit comes, are the whole sums.
+  @Test(arguments: [1, 15, 16, 49, 1000])
+  func exponentialsOfSlicesAreThoseOfTheWholeRow(count: Int) {
+    for scale in [Float(0.1), 30, 5000] {
+      let logits = numbers(count, seed: 9, scale: scale)
+      let values = numbers(count, seed: 10).map(Double.init)
+      let top = Double(logits.max() ?? 0)
+      let exponentials = logits.map { exp(Double($0) - top) }
+      let total = exponentials.reduce(0, +)
+      let wanted = zip(exponentials, values).reduce(0) { $0 + $1.0 * $1.1 } / total
+      withEveryInstructionSet { isa in
+        for slice in [32, 96, 2048] {
+          var partition = hk_partition(maximum: -.infinity, sum: 0)
+          var sum = 0.0
+          for start in stride(from: 0, to: count, by: slice) {
+            let part = Array(logits[start..<min(start + slice, count)])
+            let width = hk_padded(part.count)
+            var line = part + [Float](repeating: 1e9, count: width - part.count)
+            sum *= Double(hk_partition_exponentials(&partition, &line, part.count))
+            #expect(line[part.count...].allSatisfy { $0 == 0 })
+            for index in part.indices { sum += Double(line[index]) * values[start + index] }
+          }
+          #expect(abs(hk_partition_log(&partition) - top - log(total)) < 1e-5 * max(1, abs(top)))
+          #expect(abs(sum / Double(partition.sum) - wanted) < 1e-5, "isa \(isa)")
+        }
+      }
+    }
+  }
+
+  @Test func rowsAreBlended() {
+    let (y, x) = (numbers(48, seed: 11), numbers(48, seed: 12))
+    withEveryInstructionSet { isa in
+      var found = y
+      hk_blend(32, &found, 0.5, x, -2)
+      for index in 0..<32 {
+        #expect(abs(found[index] - (0.5 * y[index] - 2 * x[index])) < 1e-6, "isa \(isa)")
+      }
+      #expect(found[32...] == y[32...])
+      hk_blend(48, &found, 0, nil, 7)
+      #expect(found.allSatisfy { $0 == 0 })
     }
   }
 

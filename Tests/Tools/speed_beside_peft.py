@@ -7,7 +7,10 @@ Prints one JSON line with both and their ratios.
 
 Needs: pip install torch transformers peft gguf safetensors
 Usage: speed_beside_peft.py --hanse .build/release/hanse --model MODEL.gguf [--baseline SCRIPT]
-                            [--rounds 2] [--steps 4] [--dtype bf16]
+                            [--rounds 2] [--steps 4] [--dtype bf16] [--peft-dtype f32]
+                            [--max-isa avx2]
+--max-isa holds both back to avx512_fp16, avx512, avx2 or portable instructions, by the variables
+that each program reads, so that the figures of a smaller machine can be had on a larger one.
 Without --baseline a step of the same kind in this file is measured. A baseline script takes the
 model and --dtype, --batch, --length, --rank, --steps, and prints a JSON line with
 tokens_per_second and peak_rss_bytes.
@@ -55,8 +58,20 @@ def own_step(options):
         "transformers": transformers.__version__}))
 
 
-def last_json(command):
+# What holds back oneDNN, PyTorch's own kernels and MKL as HANSE_MAX_ISA holds back hanse.
+HELD_BACK = {
+    "avx512_fp16": ("AVX512_CORE_FP16", "avx512", "AVX512"),
+    "avx512": ("AVX512_CORE", "avx512", "AVX512"),
+    "avx2": ("AVX2", "avx2", "AVX2"),
+    "portable": ("SSE41", "default", "SSE4_2"),
+}
+
+
+def last_json(command, isa=None):
     environment = dict(os.environ, OMP_WAIT_POLICY="passive", HF_HUB_OFFLINE="1")
+    if isa:
+        names = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
+        environment.update(zip(names, HELD_BACK[isa]), HANSE_MAX_ISA=isa)
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}: {done.stderr[-2000:]}")
@@ -70,7 +85,7 @@ def run_peft(options, dtype):
         sys.executable, script, *more, *([] if more else [options.model]),
         *(["--model", options.model] if more else []), "--dtype", dtype,
         "--batch", str(options.batch), "--length", str(options.length),
-        "--rank", str(options.rank), "--steps", str(options.steps)])
+        "--rank", str(options.rank), "--steps", str(options.steps)], options.max_isa)
 
 
 def run_hanse(options, folder, name):
@@ -82,7 +97,7 @@ def run_hanse(options, folder, name):
         options.hanse, "train", "--model", options.model, "--data", str(text), "--out",
         str(pathlib.Path(folder) / name), "--steps", str(options.steps + 1), "--batch",
         str(options.batch), "--length", str(options.length), "--rank", str(options.rank),
-        "--alpha", str(2 * options.rank), "--dtype", options.dtype, "--json"])
+        "--alpha", str(2 * options.rank), "--dtype", options.dtype, "--json"], options.max_isa)
 
 
 def main():
@@ -96,6 +111,8 @@ def main():
     arguments.add_argument("--length", type=int, default=512)
     arguments.add_argument("--rank", type=int, default=16)
     arguments.add_argument("--dtype", default="bf16")
+    arguments.add_argument("--peft-dtype", choices=("bf16", "f32"))
+    arguments.add_argument("--max-isa", choices=tuple(HELD_BACK))
     arguments.add_argument("--measure-peft", action="store_true", help=argparse.SUPPRESS)
     options = arguments.parse_args()
     options.model = os.path.abspath(options.model)
@@ -103,7 +120,7 @@ def main():
         return own_step(options)
     if not options.hanse:
         arguments.error("--hanse is needed")
-    long = {"bf16": "bfloat16", "f32": "float32"}[options.dtype]
+    long = {"bf16": "bfloat16", "f32": "float32"}[options.peft_dtype or options.dtype]
     ours, theirs = [], []
     with tempfile.TemporaryDirectory(prefix="hanse-speed-") as folder:
         for turn in range(options.rounds):
@@ -119,7 +136,8 @@ def main():
         | {key: theirs[-1][key] for key in ("torch", "peft", "transformers") if key in theirs[-1]},
         "speed_ratio": round(speed[0] / speed[1], 2),
         "memory_ratio": round(memory[0] / memory[1], 3),
-        "dtype": options.dtype, "batch": options.batch, "length": options.length,
+        "dtype": options.dtype, "peft_dtype": options.peft_dtype or options.dtype,
+        "max_isa": options.max_isa, "batch": options.batch, "length": options.length,
         "rank": options.rank, "rounds": options.rounds}))
 
 

@@ -16,8 +16,10 @@ import Transformers
     let decoder = try Decoder(
       configuration: shape, weights: RandomWeights(), computeType: type)
     var steps = 0
-    let result = try TrainingBenchmark(decoder: decoder, settings: settings).run { _ in
-      steps += 1
+    let plan = try MemoryPlan(
+      configuration: shape, settings: settings, layout: settings.layout(for: shape))
+    let result = try TrainingBenchmark(decoder: decoder, settings: settings, plan: plan).run {
+      _ in steps += 1
     }
     #expect(steps == 3)
     #expect(result.secondsPerStep.count == 3)
@@ -43,9 +45,30 @@ import Transformers
     let decoder = try Decoder(
       configuration: shape, weights: RandomWeights(), computeType: .f32)
     var settings = TrainingSettings(steps: 1)
+    let plan = try MemoryPlan(
+      configuration: shape, settings: settings, layout: settings.layout(for: shape))
     settings.length = 1
     #expect(throws: TrainingError.self) {
-      try TrainingBenchmark(decoder: decoder, settings: settings)
+      try TrainingBenchmark(decoder: decoder, settings: settings, plan: plan)
     }
+  }
+
+  /// Memory decides whether activations are kept; too little is refused with the figures.
+  @Test func aPlanFollowsTheMemoryThereIs() throws {
+    let shape = DecoderConfiguration.smolLM2Small
+    let settings = TrainingSettings(steps: 1)
+    let layout = try settings.layout(for: shape)
+    func plan(_ limit: Int) throws -> MemoryPlan {
+      try MemoryPlan(configuration: shape, settings: settings, layout: layout, limit: limit)
+    }
+    let kept = try plan(.max)
+    #expect(!kept.recomputes)
+    let again = try plan(kept.needs.peak - 1)
+    #expect(again.recomputes && again.needs.peak < kept.needs.peak)
+    #expect(again.needs.activations < kept.needs.activations / 2)
+    #expect(throws: TrainingError.tooLittleMemory(again.needs, available: again.needs.peak - 1)) {
+      try plan(again.needs.peak - 1)
+    }
+    #expect(try #require(availableBytes()) > 1 << 20)
   }
 }

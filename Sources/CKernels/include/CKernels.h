@@ -139,9 +139,9 @@ typedef struct {
   const uint32_t *_Nullable words;
   long words_ld;
   const float *_Nullable restore;
-  /// For matrix tiles: bf16, and the distances of rows, of 32 columns, and of 16 rows.
+  /// For matrix tiles: bf16 in tiles of [16 rows][32], and how far 16 rows are apart.
   const uint16_t *_Nullable rounded;
-  long row_stride, step_stride, block_stride;
+  long block_stride;
 } hk_operand;
 
 /// Floats of scratch for an operand.
@@ -152,10 +152,6 @@ static inline long hk_operand_floats(long rows, long depth) {
 /// Prepares a[rows, depth] for products with weights of `type`; `a` must stay as it is meanwhile.
 hk_operand hk_prepare(
   int type, long rows, long depth, const float *a, long lda, float *scratch);
-
-/// The same in the place of the rows themselves, [max(rows, 16)][hk_padded(depth)], for weights of
-/// `type` only; restore has a float for each row.
-hk_operand hk_prepare_in_place(int type, long rows, long depth, float *a, float *restore);
 
 /// c[m, n0..<n1] = or += a[m, k0..<k1] · w[n0..<n1, k0..<k1]ᵀ. a begins at column k0, c points at
 /// its column n0. n0 and k0 are multiples of 32. Columns of c up to the next multiple of 32 are
@@ -268,10 +264,13 @@ void hk_partition_fold(hk_partition *partition, const float *logits, long n);
 /// log of the sum of exponentials.
 double hk_partition_log(const hk_partition *partition);
 
-/// logits[0..<n] ← scale · (softmax − one at label), from the row's whole partition. The row's
-/// padding up to hk_padded(n) becomes zero.
-void hk_cross_entropy_backward(
-  float *logits, long n, const hk_partition *partition, long label, float scale);
+/// Folds n logits in and replaces them by their exponentials over the largest logit so far, the
+/// padding up to hk_padded(n) by zero. Returns what sums of earlier exponentials must be
+/// multiplied by.
+float hk_partition_exponentials(hk_partition *partition, float *logits, long n);
+
+/// y[0..<n] ← a · y + b · x, or a · y without x; n is a multiple of 16.
+void hk_blend(long n, float *y, float a, const float *_Nullable x, float b);
 
 // ---- attention
 

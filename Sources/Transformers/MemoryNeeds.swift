@@ -1,0 +1,46 @@
+import Adapters
+import Tensors
+
+/// How much memory a decoder and its training take: known before anything is read.
+public struct MemoryNeeds: Sendable, Equatable {
+  /// Bytes of the packed frozen weights.
+  public let weights: Int
+  /// Bytes of one tensor while it is read and packed.
+  public let reading: Int
+  /// Bytes of a training pass's activations, kept or partly computed again.
+  public let activations: Int
+  /// Bytes of the adapter: its values, gradient, two moments, and the forms products read.
+  public let adapter: Int
+
+  /// The most that is held at a time, without the program itself.
+  public var peak: Int { weights + max(reading, activations + adapter) }
+
+  /// What training windows of `length` tokens, `batch` at a time, takes.
+  ///
+  /// - Throws: `TransformersError` for a shape that makes no sense or a layout that does not fit.
+  public init(
+    configuration: DecoderConfiguration, computeType: ComputeType, layout: AdapterLayout,
+    batch: Int, length: Int, recomputes: Bool
+  ) throws {
+    let shape = try configuration.checked()
+    let storage: Storage = computeType == .bf16 ? .bf16 : .f32
+    func bytes(_ rows: Int, _ columns: Int) -> Int {
+      FrozenMatrix.bytes(rows: rows, columns: columns, storage: storage)
+    }
+    let block = shape.linears.reduce(0) { sum, layer in
+      let (inputs, outputs) = shape.shape(of: layer)
+      return sum + bytes(outputs, inputs)
+    }
+    let embedding = bytes(shape.vocabulary, shape.hidden)
+    weights = shape.layers * block + embedding * (shape.tiedEmbeddings ? 1 : 2)
+    reading = 4 * FrozenModel.largestTensor(shape)
+    // Two copies of the values, gradient, two moments, and both orientations of each factor.
+    adapter = 28 * layout.count
+    activations =
+      PassPlan(
+        shape: shape, capacity: Decoder.windowsTogether(batch: batch, length: length),
+        length: length, purpose: .gradient, storage: storage,
+        adapter: try ModelAdapter(layout: layout, configuration: shape), recomputes: recomputes
+      ).layout.size
+  }
+}
