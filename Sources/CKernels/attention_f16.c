@@ -3,9 +3,11 @@
 //
 // How it stays accurate. Each head's keys and values, each block's queries and gradients, are
 // scaled by a power of two that brings the largest magnitude to 8…16, which loses nothing of bf16's
-// 8 bits but for numbers 2^-18 times smaller than the largest. Probabilities are rounded to 11 bits
-// where bf16 has 8. Sums run in half precision over at most 64 products, which cannot overflow
-// (16 · 16 · 64 < 65,504), and from there on in float32; softmax is float32.
+// 8 bits but for numbers 2^-18 times smaller than the largest. Scores, whose error the exponential
+// would magnify, are float32 products, and so is softmax. Probabilities are rounded to 11 bits
+// where bf16 has 8. The other sums run in half precision over at most 64 products, which cannot
+// overflow (16 · 16 · 64 < 65,504), and from there on in float32.
+#include "dispatch.h"
 #include "products_f16.h"
 
 #if defined(__x86_64__)
@@ -25,16 +27,16 @@ typedef _Float16 half;
 // Where everything of a task lies.
 struct room {
   long length, ld, tall;
-  half *keys, *values, *turned_keys, *turned_values, *queries, *douts;
-  uint32_t *query_words, *dout_words;
-  float *dkeys, *dvalues, *outs, *scores, *dscores;
+  half *keys, *values, *turned_values, *queries, *douts;
+  uint32_t *dout_words;
+  float *turned_keys, *plain_queries, *dkeys, *dvalues, *outs, *scores, *dscores;
 };
 
 static long tall_of(long length) { return (length + 63) & ~63L; }
 
 long hk_f16_attention_floats(long length, long dimension) {
   long tall = tall_of(length), ld = hk_padded(dimension);
-  return 4 * tall * ld + block_rows * (4 * ld + 2 * tall);
+  return 5 * tall * ld + block_rows * (4 * ld + 2 * tall);
 }
 
 static struct room furnish(const hk_attention *at, float *scratch) {
@@ -43,12 +45,12 @@ static struct room furnish(const hk_attention *at, float *scratch) {
   long head = room.tall * room.ld, block = block_rows * room.ld;
   room.dkeys = scratch;
   room.dvalues = room.dkeys + head;
-  room.keys = (half *)(room.dvalues + head);
+  room.turned_keys = room.dvalues + head;
+  room.keys = (half *)(room.turned_keys + head);
   room.values = room.keys + head;
-  room.turned_keys = room.values + head;
-  room.turned_values = room.turned_keys + head;
-  room.query_words = (uint32_t *)(room.turned_values + head);
-  room.dout_words = room.query_words + block;
+  room.turned_values = room.values + head;
+  room.plain_queries = (float *)(room.turned_values + head);
+  room.dout_words = (uint32_t *)(room.plain_queries + block);
   room.outs = (float *)(room.dout_words + block);
   room.queries = (half *)(room.outs + block);
   room.douts = room.queries + block;
@@ -105,6 +107,18 @@ INLINE float gather(
   return 1 / scale;
 }
 
+// Rows of one head as floats [rows][ld], times scale.
+static void gather_plain(
+  const uint16_t *x, long rows, long ldx, long dimension, float scale, float *out
+) {
+  long ld = hk_padded(dimension);
+  for (long r = 0; r < rows; r++)
+    for (long i = 0; i < ld; i += 16) {
+      __m512 v = numbers(x, r * ldx + i, 1, lanes_of(dimension - i));
+      _mm512_storeu_ps(out + r * ld + i, _mm512_mul_ps(v, _mm512_set1_ps(scale)));
+    }
+}
+
 // The panels [ld][64] of 64 rows each.
 static void turn(const struct room *room, const half *x, half *turned) {
   for (long row = 0; row < room->tall; row += 32)
@@ -120,21 +134,40 @@ static void fill(float *out, float value, long n) {
 
 static long smallest(long a, long b) { return a < b ? a : b; }
 
-// scores[rows][tall] = factor · a · panelsᵀ, 14 rows at a time over the keys before their last;
-// the first row is at position `first`.
-static void score(
-  const struct room *room, long first, long rows, long dimension, const uint32_t *a,
-  const half *panels, float factor, float *scores
+// The keys as floats [ld][tall]; the gradients' room serves on the way.
+static void turn_keys(const struct room *room, const uint16_t *keys, long ldk, long dimension) {
+  gather_plain(keys, room->length, ldk, dimension, 1, room->dkeys);
+  memset(
+    room->dkeys + room->length * room->ld, 0,
+    sizeof(float) * (size_t)((room->tall - room->length) * room->ld));
+  hk_kernels_avx512.transpose(
+    room->tall, room->ld, room->dkeys, room->ld, room->turned_keys, room->tall);
+}
+
+// scores[rows][tall] = queries · keysᵀ in float32, 14 rows at a time over the keys before their
+// last; the first row is at position `first`.
+static void score(const struct room *room, long first, long rows, long dimension) {
+  for (long r = 0; r < rows; r += hk_f16_rows) {
+    long count = smallest(rows - r, hk_f16_rows), columns = (first + r + count + 15) & ~15L;
+    hk_kernels_avx512.multiply(
+      count, columns, dimension, room->plain_queries + r * room->ld, room->ld, 1,
+      room->turned_keys, room->tall, room->scores + r * room->tall, room->tall, 0);
+  }
+}
+
+// dscores[rows][tall] = factor · douts · valuesᵀ over the same.
+static void score_gradient(
+  const struct room *room, long first, long rows, long dimension, float factor
 ) {
   float factors[hk_f16_rows];
   fill(factors, factor, hk_f16_rows);
   for (long r = 0; r < rows; r += hk_f16_rows) {
     long count = smallest(rows - r, hk_f16_rows), seen = first + r + count;
     for (long j = 0; j < seen; j += 64) {
-      const half *panel = panels + j * room->ld;
+      const half *panel = room->turned_values + j * room->ld;
       hk_f16_strip(
-        seen - j > 32, count, dimension, chain, a + r * room->ld, room->ld, 1, panel, panel + 32,
-        64, factors, scores + r * room->tall + j, room->tall, 0);
+        seen - j > 32, count, dimension, chain, room->dout_words + r * room->ld, room->ld, 1,
+        panel, panel + 32, 64, factors, room->dscores + r * room->tall + j, room->tall, 0);
     }
   }
 }
@@ -214,22 +247,16 @@ void hk_f16_attention_forward(const hk_attention *at, long task, float *scratch)
   long dimension = at->dimension, head = task % at->heads, first = task / at->heads * at->length;
   long shared = first * at->ldk + head / (at->heads / at->kv_heads) * dimension;
   float restore[block_rows];
-  float keys = gather(
-    (const uint16_t *)at->k + shared, 1, room.length, at->ldk, dimension, room.keys, NULL);
+  turn_keys(&room, (const uint16_t *)at->k + shared, at->ldk, dimension);
   float values = gather(
     (const uint16_t *)at->v + shared, 1, room.length, at->ldk, dimension, room.values, NULL);
-  memset(
-    room.keys + room.length * room.ld, 0,
-    sizeof(half) * (size_t)((room.tall - room.length) * room.ld));
-  turn(&room, room.keys, room.turned_keys);
   for (long i = 0; i < room.length; i += block_rows) {
     long rows = smallest(room.length - i, block_rows);
     long at_row = (first + i) * at->ldq + head * dimension;
-    float queries = gather(
-      (const uint16_t *)at->q + at_row, 1, rows, at->ldq, dimension, room.queries,
-      room.query_words);
-    float factor = queries * keys / sqrtf((float)dimension);
-    score(&room, i, rows, dimension, room.query_words, room.turned_keys, factor, room.scores);
+    gather_plain(
+      (const uint16_t *)at->q + at_row, rows, at->ldq, dimension, 1 / sqrtf((float)dimension),
+      room.plain_queries);
+    score(&room, i, rows, dimension);
     soften(&room, i, rows, values, at->lse + task * at->length + i, restore);
     mix(&room, i, rows, (const uint32_t *)room.scores, room.values, restore, room.outs);
     for (long r = 0; r < rows; r++)
@@ -303,28 +330,24 @@ void hk_f16_attention_backward(const hk_attention *at, long task, float *scratch
   float values = gather(
     (const uint16_t *)at->v + shared, 1, room.length, at->ldk, dimension, room.values, NULL);
   size_t rest = sizeof(half) * (size_t)((room.tall - room.length) * room.ld);
-  memset(room.keys + room.length * room.ld, 0, rest);
   memset(room.values + room.length * room.ld, 0, rest);
-  turn(&room, room.keys, room.turned_keys);
+  turn_keys(&room, (const uint16_t *)at->k + shared, at->ldk, dimension);
   turn(&room, room.values, room.turned_values);
   memset(room.dkeys, 0, sizeof(float) * (size_t)(2 * room.tall * room.ld));
   for (long i = 0; i < room.length; i += block_rows) {
     long rows = smallest(room.length - i, block_rows);
     long at_row = (first + i) * at->ldq + head * dimension;
     const float *dout = at->dout + at_row;
+    gather_plain(
+      (const uint16_t *)at->q + at_row, rows, at->ldq, dimension, scale, room.plain_queries);
     float queries = gather(
-      (const uint16_t *)at->q + at_row, 1, rows, at->ldq, dimension, room.queries,
-      room.query_words);
+      (const uint16_t *)at->q + at_row, 1, rows, at->ldq, dimension, room.queries, NULL);
     float douts = gather(dout, 0, rows, at->ldq, dimension, room.douts, room.dout_words);
     for (long r = 0; r < rows; r++)
       dots[r] = dot(
         (const uint16_t *)at->out + at_row + r * at->ldq, dout + r * at->ldq, dimension);
-    score(
-      &room, i, rows, dimension, room.query_words, room.turned_keys, queries * keys * scale,
-      room.scores);
-    score(
-      &room, i, rows, dimension, room.dout_words, room.turned_values, douts * values,
-      room.dscores);
+    score(&room, i, rows, dimension);
+    score_gradient(&room, i, rows, dimension, douts * values);
     float down = differentiate(&room, i, rows, scale, at->lse + task * at->length + i, dots);
     const uint32_t *p = (const uint32_t *)room.scores, *d = (const uint32_t *)room.dscores;
     spread(&room, i, rows, p, room.douts, douts / 8, room.dvalues);

@@ -273,7 +273,8 @@ void hk_head_norm_forward(
 ) {
   METERED(
     hk_meter_pointwise, 0,
-    kernels()->head_norm_forward(rows, heads, dimension, x, ldx, weight, epsilon, kept, bf16, rstd));
+    kernels()->head_norm_forward(
+      rows, heads, dimension, x, ldx, weight, epsilon, kept, bf16, rstd));
 }
 
 void hk_head_norm_backward(
