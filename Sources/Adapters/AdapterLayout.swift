@@ -65,10 +65,20 @@ public struct AdapterLayout: Sendable, Equatable {
     public var range: Range<Int> { offset..<offset + rows * columns }
   }
 
+  /// What the product of the factors is multiplied by.
+  public enum Scaling: String, Sendable, Codable {
+    /// alpha / rank.
+    case standard
+    /// alpha / √rank (Kalajdzievski, 2023, arXiv:2312.03732): PEFT's `use_rslora`.
+    case rankStabilised = "rslora"
+  }
+
   /// Inner dimension of every pair.
   public let rank: Int
   /// Numerator of ``scale``.
   public let alpha: Int
+  /// How ``scale`` follows from alpha and rank.
+  public let scaling: Scaling
   /// The modules, in the order of the flat list.
   public let modules: [AdapterModule]
   /// A and B of each module, in the order of the flat list.
@@ -78,11 +88,18 @@ public struct AdapterLayout: Sendable, Equatable {
   /// The content id of ``encoded()``.
   public let id: ContentID
 
-  /// What the product of the factors is multiplied by: alpha / rank.
-  public var scale: Float { Float(alpha) / Float(rank) }
+  /// What the product of the factors is multiplied by.
+  public var scale: Float {
+    switch scaling {
+    case .standard: Float(alpha) / Float(rank)
+    case .rankStabilised: Float(Double(alpha) / Double(rank).squareRoot())
+    }
+  }
 
   /// Lays the factors of `modules` out. Throws ``AdapterError`` naming what is out of bounds.
-  public init(rank: Int, alpha: Int, modules: [AdapterModule]) throws {
+  public init(
+    rank: Int, alpha: Int, modules: [AdapterModule], scaling: Scaling = .standard
+  ) throws {
     guard (1...Self.maximumRank).contains(rank) else { throw AdapterError.rank(rank) }
     guard (1...Self.maximumAlpha).contains(alpha) else { throw AdapterError.alpha(alpha) }
     guard (1...Self.maximumModules).contains(modules.count) else {
@@ -91,15 +108,16 @@ public struct AdapterLayout: Sendable, Equatable {
     try Self.check(modules)
     self.rank = rank
     self.alpha = alpha
+    self.scaling = scaling
     self.modules = modules
     (factors, count) = try Self.factors(of: modules, rank: rank)
     id = ContentID(
-      of: Self.encode(rank: rank, alpha: alpha, modules: modules), kind: .layout)
+      of: Self.encode(rank: rank, alpha: alpha, modules: modules, scaling), kind: .layout)
   }
 
   /// The canonical bytes of the layout, which its id is the hash of.
   public func encoded() -> [UInt8] {
-    Self.encode(rank: rank, alpha: alpha, modules: modules)
+    Self.encode(rank: rank, alpha: alpha, modules: modules, scaling)
   }
 
   public static func == (left: AdapterLayout, right: AdapterLayout) -> Bool {
@@ -157,13 +175,15 @@ public struct AdapterLayout: Sendable, Equatable {
     return (factors, offset)
   }
 
-  private static func encode(rank: Int, alpha: Int, modules: [AdapterModule]) -> [UInt8] {
+  private static func encode(
+    rank: Int, alpha: Int, modules: [AdapterModule], _ scaling: Scaling
+  ) -> [UInt8] {
     var bytes: [UInt8] = []
     func append(_ number: Int, bytes width: Int) {
       for index in 0..<width { bytes.append(UInt8(truncatingIfNeeded: number >> (8 * index))) }
     }
     append(rank, bytes: 4)
-    append(alpha, bytes: 4)
+    append(alpha + (scaling == .standard ? 0 : 1 << 31), bytes: 4)
     append(modules.count, bytes: 4)
     for module in modules {
       append(module.path.utf8.count, bytes: 2)

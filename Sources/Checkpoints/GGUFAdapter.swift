@@ -15,7 +15,11 @@ public enum GGUFAdapter {
     writer.add(key: "general.architecture", .string(base.family.ggufName))
     writer.add(key: "general.type", .string("adapter"))
     writer.add(key: "adapter.type", .string("lora"))
-    writer.add(key: "adapter.lora.alpha", .f32(Float(adapter.layout.alpha)))
+    // llama.cpp divides by the rank, whatever the scaling was.
+    let layout = adapter.layout
+    let alpha =
+      layout.scaling == .standard ? Float(layout.alpha) : layout.scale * Float(layout.rank)
+    writer.add(key: "adapter.lora.alpha", .f32(alpha))
     for factor in adapter.layout.factors {
       let module = adapter.layout.modules[factor.module].path
       guard let name = GGUFNames.ggufName(ofModule: module) else {

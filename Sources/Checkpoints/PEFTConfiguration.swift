@@ -12,8 +12,13 @@ struct PEFTConfiguration {
   let rank: Int
   let alpha: Int
   let dropout: Double
+  let scaling: AdapterLayout.Scaling
   let baseModel: String?
   let targets: JSONValue
+  /// The only layers that carry factors; nil: all may.
+  private let layers: Set<Int>?
+  /// Names of modules that carry none.
+  private let excluded: [String]
   let path: String
 
   /// Reads and judges the file in `folder`.
@@ -27,11 +32,16 @@ struct PEFTConfiguration {
     rank = try fields.integer("r", in: 1...AdapterLayout.maximumRank)
     alpha = try fields.integer("lora_alpha", in: 1...AdapterLayout.maximumAlpha)
     dropout = fields["lora_dropout"].isNull ? 0 : fields["lora_dropout"].real ?? -1
-    guard (0...1).contains(dropout) else {
+    guard (0..<1).contains(dropout) else {
       throw .malformed(
-        path: path, reason: "lora_dropout is \(fields["lora_dropout"].brief), not in 0…1")
+        path: path,
+        reason: "lora_dropout is \(fields["lora_dropout"].brief), not from 0 up to below 1")
     }
+    scaling =
+      try fields.flag("use_rslora", default: false) ? .rankStabilised : .standard
     targets = fields["target_modules"]
+    layers = try Self.layers(fields)
+    excluded = try Self.excluded(fields)
     baseModel = fields["base_model_name_or_path"].string
   }
 
@@ -40,7 +50,7 @@ struct PEFTConfiguration {
   private static let read: Set<String> = [
     "peft_type", "r", "lora_alpha", "lora_dropout", "target_modules", "base_model_name_or_path",
     "auto_mapping", "peft_version", "revision", "inference_mode", "exclude_modules",
-    "layers_to_transform", "layers_pattern", "megatron_core", "qalora_group_size",
+    "layers_to_transform", "layers_pattern", "use_rslora", "megatron_core", "qalora_group_size",
     "ensure_weight_tying", "runtime_config", "eva_config",
   ]
 
@@ -58,8 +68,41 @@ struct PEFTConfiguration {
     }
   }
 
+  /// `layers_to_transform`: a number or a list of them. The list of layers that it counts in can
+  /// only be the decoder's own.
+  private static func layers(_ fields: JSONFields) throws(CheckpointError) -> Set<Int>? {
+    try fields.refuse(
+      "layers_pattern", unless: [.string("layers"), .array([.string("layers")])])
+    let value = fields["layers_to_transform"]
+    guard !value.isNeutral else { return nil }
+    let list = value.array ?? [value]
+    guard list.allSatisfy({ ($0.integer ?? -1) >= 0 }) else {
+      throw .malformed(
+        path: fields.path, reason: "layers_to_transform is \(value.brief), not layers' numbers")
+    }
+    return Set(list.compactMap(\.integer))
+  }
+
+  /// `exclude_modules` as a list of names; an expression is not evaluated.
+  private static func excluded(_ fields: JSONFields) throws(CheckpointError) -> [String] {
+    let value = fields["exclude_modules"]
+    guard !value.isNeutral else { return [] }
+    guard let names = value.array?.compactMap(\.string), names.count == value.array?.count else {
+      throw .unsupported(path: fields.path, field: "exclude_modules", value: value.brief)
+    }
+    return names
+  }
+
   /// Whether PEFT, too, would put factors on this module when it reads the configuration.
   func selects(_ module: String) -> Bool {
+    guard !excluded.contains(where: { module == $0 || module.hasSuffix("." + $0) }) else {
+      return false
+    }
+    if let layers {
+      guard let place = ModulePlace(path: module), layers.contains(place.layer) else {
+        return false
+      }
+    }
     guard let names = targets.array else {
       // `all-linear`, or a pattern: the tensors say which modules it met.
       return true
@@ -71,13 +114,16 @@ struct PEFTConfiguration {
   }
 
   /// The file that PEFT reads as plain LoRA: rank, alpha and a list of module names.
-  static func text(layout: AdapterLayout, baseModel: String) throws -> [UInt8] {
+  static func text(
+    layout: AdapterLayout, baseModel: String, dropout: Double
+  ) throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
     let written = Written(
       baseModelNameOrPath: baseModel, loraAlpha: layout.alpha, r: layout.rank,
-      targetModules: targetNames(of: layout))
+      targetModules: targetNames(of: layout), loraDropout: dropout,
+      useRslora: layout.scaling == .rankStabilised)
     return [UInt8](try encoder.encode(written)) + [UInt8(ascii: "\n")]
   }
 
@@ -88,17 +134,17 @@ struct PEFTConfiguration {
     let loraAlpha: Int
     let r: Int
     let targetModules: [String]
+    let loraDropout: Double
+    let useRslora: Bool
     let alphaPattern: [String: Int] = [:]
     let bias = "none"
     let fanInFanOut = false
     let inferenceMode = true
     let initLoraWeights = true
-    let loraDropout = 0.0
     let peftType = "LORA"
     let rankPattern: [String: Int] = [:]
     let taskType = "CAUSAL_LM"
     let useDora = false
-    let useRslora = false
   }
 
   /// The last names when every layer has the same modules, as people write them; else full paths.

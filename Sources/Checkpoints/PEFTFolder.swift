@@ -18,8 +18,8 @@ public enum PEFTFolder {
   static let weightsName = "adapter_model.safetensors"
   private static let prefix = "base_model.model."
 
-  /// Reads an adapter. The modules are those that have tensors, in the order layer by layer, q, k,
-  /// v, o, gate, up, down, as float32.
+  /// Reads an adapter. The modules are those that have tensors, which the configuration must
+  /// select, in the order layer by layer, q, k, v, o, gate, up, down, as float32.
   ///
   /// With `configuration`, modules and shapes are checked against that decoder; shape errors name
   /// the tensor. Throws ``CheckpointError``, or the container's error when a file is damaged.
@@ -42,7 +42,8 @@ public enum PEFTFolder {
     let modules = try pairs.map { pair in
       try module(of: pair, rank: fields.rank, path: path, configuration: configuration)
     }
-    let layout = try AdapterLayout(rank: fields.rank, alpha: fields.alpha, modules: modules)
+    let layout = try AdapterLayout(
+      rank: fields.rank, alpha: fields.alpha, modules: modules, scaling: fields.scaling)
     var adapter = Adapter.zero(layout: layout)
     try adapter.values.withUnsafeMutableBufferPointer { values in
       for factor in layout.factors {
@@ -56,8 +57,10 @@ public enum PEFTFolder {
   }
 
   /// Writes an adapter, each file in one instant. `baseModel` is the name or path that PEFT shows
-  /// as the base; it is not needed to load the adapter.
-  public static func write(_ adapter: Adapter, baseModel: String, to folder: String) throws {
+  /// as the base; it is not needed to load the adapter. `dropout` says how it was trained.
+  public static func write(
+    _ adapter: Adapter, baseModel: String, dropout: Double = 0, to folder: String
+  ) throws {
     try makeFolder(folder)
     let layout = adapter.layout
     var writer = SafetensorsWriter(metadata: ["format": "pt"])
@@ -68,7 +71,7 @@ public enum PEFTFolder {
     }
     try writer.write(to: "\(folder)/\(weightsName)")
     try DurableFile.write(
-      try PEFTConfiguration.text(layout: layout, baseModel: baseModel),
+      try PEFTConfiguration.text(layout: layout, baseModel: baseModel, dropout: dropout),
       to: "\(folder)/\(PEFTConfiguration.fileName)")
   }
 

@@ -30,8 +30,10 @@ public final class WorkerJobs {
   /// Trains and writes the adapter; when it throws, nothing was written under the output's name.
   func train(_ job: TrainJob, progress: Hear) throws -> TrainOutcome {
     try progress(WorkerProgress(phase: "loading", done: 0, all: 1))
-    let start = try PEFTFolder.read(job.adapter, for: decoder.configuration).adapter
-    let settings = try Self.settings(job, start.layout)
+    let contents = try PEFTFolder.read(job.adapter, for: decoder.configuration)
+    let start = contents.adapter
+    var settings = try Self.settings(job, start.layout)
+    settings.dropout = contents.dropout
     let windows = try Windows(stream: stream(of: job.data), length: job.length)
     let heldOut = try job.heldOut.map {
       try Windows(stream: try stream(of: $0), length: job.length)
@@ -115,6 +117,7 @@ public final class WorkerJobs {
     settings.length = job.length
     settings.rank = layout.rank
     settings.alpha = layout.alpha
+    settings.scaling = layout.scaling
     settings.learningRate = job.learningRate
     settings.schedule = try one(Schedule.self, "schedule", job.schedule)
     settings.warmup = warmup

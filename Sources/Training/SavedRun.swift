@@ -25,6 +25,8 @@ public struct SavedRun: Sendable {
     let optimiserStep: Int
     /// The adapter's layout.
     let rank, alpha: Int
+    /// Absent where it is alpha / rank.
+    var scaling: AdapterLayout.Scaling?
     let modules: [Module]
     /// Fingerprint of the tokens.
     let text: UInt64
@@ -45,7 +47,7 @@ public struct SavedRun: Sendable {
         rank: rank, alpha: alpha,
         modules: modules.map {
           AdapterModule(path: $0.path, inputs: $0.inputs, outputs: $0.outputs)
-        })
+        }, scaling: scaling ?? .standard)
     }
   }
 
@@ -62,6 +64,8 @@ public struct SavedRun: Sendable {
       settings: trainer.settings, stepsDone: trainer.stepsDone,
       optimiserStep: trainer.optimiser.step, rank: trainer.adapter.layout.rank,
       alpha: trainer.adapter.layout.alpha,
+      scaling: trainer.adapter.layout.scaling == .standard
+        ? nil : trainer.adapter.layout.scaling,
       modules: trainer.adapter.layout.modules.map {
         Facts.Module(path: $0.path, inputs: $0.inputs, outputs: $0.outputs)
       },
@@ -81,7 +85,8 @@ public struct SavedRun: Sendable {
         ("adapter", adapter.values), ("first_moment", optimiser.first),
         ("second_moment", optimiser.second),
       ], texts: ["run": text], to: "\(folder)/\(Self.fileName)")
-    try PEFTFolder.write(adapter, baseModel: facts.baseModel, to: folder)
+    try PEFTFolder.write(
+      adapter, baseModel: facts.baseModel, dropout: facts.settings.dropout, to: folder)
   }
 
   /// Whether `folder` holds a saved run.
@@ -161,6 +166,8 @@ public struct SavedRun: Sendable {
       ("--rank", "\(saved.rank)", "\(settings.rank)"),
       ("--alpha", "\(saved.alpha)", "\(settings.alpha)"),
       ("--targets", saved.targets, settings.targets),
+      ("--rslora", saved.scaling.rawValue, settings.scaling.rawValue),
+      ("--dropout", "\(saved.dropout)", "\(settings.dropout)"),
       ("--learning-rate", "\(saved.learningRate)", "\(settings.learningRate)"),
       ("--schedule", saved.schedule.rawValue, settings.schedule.rawValue),
       ("--warmup", "\(saved.warmup)", "\(settings.warmup)"),

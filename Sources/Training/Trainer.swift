@@ -115,16 +115,24 @@ public final class Trainer {
     let chosen = order.indexes(atStep: stepsDone)
     let predicted = chosen.count * (settings.length - 1)
     var sum = LossSum()
-    for start in stride(from: 0, to: chosen.count, by: settings.batch) {
+    for (part, start) in stride(from: 0, to: chosen.count, by: settings.batch).enumerated() {
       let rows = Array(chosen[start..<min(start + settings.batch, chosen.count)])
       let tokens = windows.gather(rows)
       gradient.withUnsafeMutableBufferPointer {
         sum += decoder.lossAndGradient(
           tokens: tokens, batch: rows.count, length: settings.length,
-          gradientScale: 1 / Float(predicted), gradient: $0)
+          gradientScale: 1 / Float(predicted), gradient: $0, dropout: dropout(part: part))
       }
     }
     return sum
+  }
+
+  /// What the factors' inputs lose in a batch of the step to come; it follows from the seed.
+  private func dropout(part: Int) -> Dropout? {
+    settings.dropout == 0
+      ? nil
+      : Dropout(
+        probability: settings.dropout, seed: settings.seed, step: stepsDone, part: part)
   }
 
   /// Summed in double precision in four fixed strands, so that it does not depend on the machine.

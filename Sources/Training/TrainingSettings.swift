@@ -33,11 +33,27 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
   /// The order of windows.
   public var order = BatchOrder.Order.shuffled
 
+  /// What the factors' product is scaled by: alpha / rank, or alpha / √rank.
+  public var scaling: AdapterLayout.Scaling {
+    get { namedScaling ?? .standard }
+    set { namedScaling = newValue == .standard ? nil : newValue }
+  }
+  /// The share of their inputs that the factors lose in training.
+  public var dropout: Double {
+    get { namedDropout ?? 0 }
+    set { namedDropout = newValue == 0 ? nil : newValue }
+  }
+  // Absent from the JSON of settings without them, as from that of older runs.
+  private var namedScaling: AdapterLayout.Scaling?
+  private var namedDropout: Double?
+
   /// The names of the flags, which the JSON uses too.
   enum CodingKeys: String, CodingKey {
     case steps, batch, accumulate, length, rank, alpha, targets, schedule, warmup, clip, seed, order
     case learningRate = "learning_rate"
     case computeType = "dtype"
+    case namedScaling = "scaling"
+    case namedDropout = "dropout"
   }
 
   /// The defaults, for so many steps.
@@ -67,6 +83,10 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
       throw TrainingError.setting(
         name: "clip", value: "\(clip)", allowed: "0 (off) or a norm above it")
     }
+    guard (0..<1).contains(dropout) else {
+      throw TrainingError.setting(
+        name: "dropout", value: "\(dropout)", allowed: "from 0 up to below 1")
+    }
     _ = try Targets(text: targets)
   }
 
@@ -82,7 +102,8 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
   public func layout(for configuration: DecoderConfiguration) throws -> AdapterLayout {
     try AdapterLayout(
       rank: rank, alpha: alpha,
-      modules: try configuration.linearModules(targets: Targets(text: targets)))
+      modules: try configuration.linearModules(targets: Targets(text: targets)),
+      scaling: scaling)
   }
 
   /// Tokens that one step reads.

@@ -47,10 +47,12 @@ struct BlockBackward {
       layer[.down].backward(
         rows: rows.count, operand, inputs: strip, to: dact, width: width, adding: false,
         panel: panel)
-      down?.reach(rows: rows.count, dhDown, inputs: strip, addingTo: dact, width: width)
+      down?.reach(
+        rows: rows.count, dhDown, inputs: strip, addingTo: dact, width: width, drop: drop)
       let gradients = deactivate(index, strip: strip, dact: dact)
       down?.collect(
-        rows: rows.count, dh: dhDown, dact, width: width, inputs: strip, partials: partials)
+        rows: rows.count, dh: dhDown, dact, width: width, inputs: strip, partials: partials,
+        drop: drop)
       let first = strip.lowerBound == 0
       for (linear, gradient) in gradients {
         layer[linear].backward(
@@ -82,12 +84,13 @@ struct BlockBackward {
     group.contract(
       group.members[0], rows: rows.count, dout, width: hidden,
       h: pass.floats(slot, rows.lowerBound, group.width), to: dh, partials: partials)
-    group.reach(rows: rows.count, dh, addingTo: dattended, width: width)
+    group.reach(rows: rows.count, dh, addingTo: dattended, width: width, drop: drop)
     let attended = pass.arena.floats(slots.query)
     Kernels.recall(
       pass.row(kept.attended, rows.lowerBound, shape.queryWidth), as: pass.storage,
       count: rows.count * width, to: attended)
-    group.collect(rows: rows.count, dh: dh, attended, width: width, partials: partials)
+    group.collect(
+      rows: rows.count, dh: dh, attended, width: width, partials: partials, drop: drop)
   }
 
   /// Through rotation and norms of q and k, the products of q, k, v, and the first norm.
@@ -142,7 +145,7 @@ struct BlockBackward {
   private func finish(
     _ group: LowRank?, dy: UnsafeMutablePointer<Float>, norm: FloatBuffer, _ kept: NormSlots
   ) {
-    group?.reach(rows: rows.count, dh, addingTo: dy, width: hidden)
+    group?.reach(rows: rows.count, dh, addingTo: dy, width: hidden, drop: drop)
     collect(group, norm: norm, kept)
     leave(dy, norm, kept)
   }
@@ -151,7 +154,8 @@ struct BlockBackward {
   private func collect(_ group: LowRank?, norm: FloatBuffer, _ kept: NormSlots) {
     guard let group else { return }
     group.collect(
-      rows: rows.count, dh: dh, input(norm, kept), width: hidden, partials: partials)
+      rows: rows.count, dh: dh, input(norm, kept), width: hidden, partials: partials,
+      drop: drop)
   }
 
   /// The gradient of q, k or v before rotation and norm, and its row width.

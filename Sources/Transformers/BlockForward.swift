@@ -51,7 +51,7 @@ struct BlockForward {
     let group = adapter?.layers[index]?.attention
     let y = enter(layer.attentionNorm, kept.attentionNorm)
     let h = lowRankInput(group, kept.hAttention)
-    group?.project(rows: rows.count, y, width: hidden, to: h)
+    group?.project(rows: rows.count, y, width: hidden, to: h, drop: drop)
     let operand = Operand(
       rows: rows.count, depth: shape.hidden, y, width: hidden, for: layer[.query], layer[.key],
       layer[.value], scratch: pass.arena.floats(slots.operandA))
@@ -94,7 +94,7 @@ struct BlockForward {
       rows: rows.count, operand, to: out, width: hidden, adding: onto, panel: panel)
     if let group = adapter?.layers[index]?.output {
       let h = lowRankInput(group, kept.hOutput)
-      group.project(rows: rows.count, attended, width: width, to: h)
+      group.project(rows: rows.count, attended, width: width, to: h, drop: drop)
       group.expand(group.members[0], rows: rows.count, h, addingTo: out, width: hidden)
     }
     addBias(.output, index, to: out, width: hidden)
@@ -111,7 +111,7 @@ struct BlockForward {
     let groups = adapter?.layers[index]
     let y = enter(layer.feedForwardNorm, kept.feedForwardNorm)
     let h = lowRankInput(groups?.feedForward, kept.hFeedForward)
-    groups?.feedForward?.project(rows: rows.count, y, width: hidden, to: h)
+    groups?.feedForward?.project(rows: rows.count, y, width: hidden, to: h, drop: drop)
     let operand = Operand(
       rows: rows.count, depth: shape.hidden, y, width: hidden,
       for: layer[shape.activation.isGated ? .gate : .up], layer[.up],
@@ -127,7 +127,7 @@ struct BlockForward {
       activate(index, strip: strip, operand, h: h, to: act)
       groups?.down?.project(
         rows: rows.count, act, width: width, inputs: strip, to: hDown,
-        adding: strip.lowerBound > 0)
+        adding: strip.lowerBound > 0, drop: drop)
       guard isWanted else { continue }
       layer[.down].forward(
         rows: rows.count,

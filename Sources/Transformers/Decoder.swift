@@ -66,15 +66,18 @@ public final class Decoder {
   ///   - tokens: `[batch * length]`, row-major, each in `0..<vocabulary`.
   ///   - gradientScale: what the gradient of the *sum* is multiplied by; 1 / tokens for the mean.
   ///   - gradient: flat, in the layout's order; the scaled gradient is added to it.
+  ///   - dropout: what the factors' inputs lose on the way; nil: nothing.
   public func lossAndGradient(
     tokens: [Int32], batch: Int, length: Int, gradientScale: Float,
-    gradient: UnsafeMutableBufferPointer<Float>
+    gradient: UnsafeMutableBufferPointer<Float>, dropout: Dropout? = nil
   ) -> LossSum {
     guard let adapter, let gradientStart = gradient.baseAddress else {
       preconditionFailure("a gradient needs an adapter: call setAdapter first")
     }
     precondition(gradient.count == adapter.layout.count, "the gradient has the layout's count")
-    return inPasses(tokens, batch: batch, length: length, purpose: .gradient) { pass, tokens in
+    return inPasses(
+      tokens, batch: batch, length: length, purpose: .gradient, dropout: dropout
+    ) { pass, tokens in
       forward(pass, tokens)
       let head = VocabularyHead(model: model, pass: pass, tokens: tokens)
       let nats = sumOverBlocks(pass) { rows, worker in
@@ -119,17 +122,20 @@ public final class Decoder {
 
   /// Calls `body` for a few windows at a time and sums up the losses.
   private func inPasses(
-    _ tokens: [Int32], batch: Int, length: Int, purpose: Purpose,
+    _ tokens: [Int32], batch: Int, length: Int, purpose: Purpose, dropout: Dropout? = nil,
     _ body: (Pass, UnsafePointer<Int32>) -> Double
   ) -> LossSum {
     check(tokens, batch: batch, length: length)
     guard batch > 0, length > 1 else { return LossSum() }
     let windows = Self.windowsTogether(batch: batch, length: length)
-    let pass = self.pass(windows: windows, length: length, purpose: purpose)
+    let pass = self.pass(
+      windows: windows, length: length, purpose: purpose, dropsOut: dropout != nil)
+    pass.dropout = dropout
     var total = LossSum()
     tokens.withUnsafeBufferPointer { tokens in
       for first in stride(from: 0, to: batch, by: windows) {
         pass.begin(windows: min(windows, batch - first))
+        pass.firstRow = first * length
         total.nats += body(pass, tokens.baseAddress! + first * length)
         total.tokens += pass.windows * (length - 1)
       }
@@ -144,15 +150,20 @@ public final class Decoder {
     return (batch + count - 1) / count
   }
 
-  private func pass(windows: Int, length: Int, purpose: Purpose) -> Pass {
-    if let pass = passes[purpose], pass.length == length, pass.capacity >= windows {
+  private func pass(
+    windows: Int, length: Int, purpose: Purpose, dropsOut: Bool = false
+  ) -> Pass {
+    if let pass = passes[purpose], pass.length == length, pass.capacity >= windows,
+      pass.dropsOut || !dropsOut
+    {
       pass.begin(windows: windows)
       return pass
     }
     passes[purpose] = nil  // its memory goes before the new one comes
     let pass = Pass(
       shape: configuration, capacity: windows, length: length, purpose: purpose,
-      storage: model.storage, adapter: adapter, recomputes: recomputesActivations)
+      storage: model.storage, adapter: adapter, recomputes: recomputesActivations,
+      dropsOut: dropsOut)
     passes[purpose] = pass
     return pass
   }

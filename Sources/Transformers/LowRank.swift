@@ -31,9 +31,11 @@ final class LowRank {
   /// In a block's partial gradients: the gradient of all A, `[width, padded inputs]`.
   let partial: Int
 
-  private let arena: Arena
-  private let turned: Slot
-  private let straight: Slot
+  let arena: Arena
+  /// All A transposed, `[inputs, width]`.
+  let turned: Slot
+  /// All A, `[width, padded inputs]`.
+  let straight: Slot
 
   /// `places` are the members' layers with the ranges of their factors; `partials` counts the
   /// floats of a block's partial gradients.
@@ -94,9 +96,13 @@ final class LowRank {
   /// h (+)= x·Aᵀ over a range of inputs; x points at the range's first column.
   func project(
     rows: Int, _ x: UnsafePointer<Float>, width ldx: Int, inputs range: Range<Int>? = nil,
-    to h: UnsafeMutablePointer<Float>, adding: Bool = false
+    to h: UnsafeMutablePointer<Float>, adding: Bool = false, drop: RowDropout? = nil
   ) {
     let range = range ?? 0..<inputs
+    if let drop {
+      project(rows: rows, x, width: ldx, inputs: range, to: h, adding: adding, dropping: drop)
+      return
+    }
     Kernels.multiply(
       rows, width, range.count, x, (ldx, 1), arena.floats(turned) + range.lowerBound * width,
       width, h, width, adding: adding)
@@ -136,20 +142,30 @@ final class LowRank {
   /// dx += dh·A over a range of inputs; dx points at the range's first column.
   func reach(
     rows: Int, _ dh: UnsafePointer<Float>, inputs range: Range<Int>? = nil,
-    addingTo dx: UnsafeMutablePointer<Float>, width ldx: Int, adding: Bool = true
+    addingTo dx: UnsafeMutablePointer<Float>, width ldx: Int, drop: RowDropout? = nil
   ) {
     let range = range ?? 0..<inputs
+    if let drop {
+      reach(rows: rows, dh, inputs: range, addingTo: dx, width: ldx, dropping: drop)
+      return
+    }
     Kernels.multiply(
       rows, range.count, width, dh, (width, 1), arena.floats(straight) + range.lowerBound,
-      padded(inputs), dx, ldx, adding: adding)
+      padded(inputs), dx, ldx, adding: true)
   }
 
   /// The block's partial gradient of A ← dhᵀ·x over a range of inputs.
   func collect(
     rows: Int, dh: UnsafePointer<Float>, _ x: UnsafePointer<Float>, width ldx: Int,
-    inputs range: Range<Int>? = nil, partials: UnsafeMutablePointer<Float>
+    inputs range: Range<Int>? = nil, partials: UnsafeMutablePointer<Float>,
+    drop: RowDropout? = nil
   ) {
     let range = range ?? 0..<inputs
+    if let drop {
+      collect(
+        rows: rows, dh: dh, x, width: ldx, inputs: range, partials: partials, dropping: drop)
+      return
+    }
     Kernels.multiply(
       width, range.count, rows, dh, (1, width), x, ldx, partials + partial + range.lowerBound,
       padded(inputs), adding: false)

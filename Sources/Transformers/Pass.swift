@@ -55,6 +55,8 @@ struct WorkerSlots {
   let panel, wideA, wideB, query, key, value, gate, up, act, h, dh, attention: Slot
   /// Operands of products: one that serves many, and one for the moment.
   let operandA, operandB: Slot
+  /// An input with dropout.
+  let masked: Slot
 }
 
 /// Where everything lies that a pass over up to `capacity` windows of `length` tokens needs.
@@ -88,12 +90,15 @@ class PassPlan {
   /// Partial gradients, one stretch for each task.
   let partials: Slot
   let partialFloats: Int
+  /// Whether there is room for inputs with dropout.
+  let dropsOut: Bool
 
   init(
     shape: DecoderConfiguration, capacity: Int, length: Int, purpose: Purpose, storage: Storage,
-    adapter: ModelAdapter?, recomputes: Bool
+    adapter: ModelAdapter?, recomputes: Bool, dropsOut: Bool = false
   ) {
     self.shape = shape
+    self.dropsOut = dropsOut
     self.capacity = capacity
     self.length = length
     self.purpose = purpose
@@ -134,13 +139,14 @@ class PassPlan {
     let rows = min(tokens, Self.mostRows)
     let most = adapter?.layers.compactMap { $0 }.flatMap(\.groups).map(\.width).max() ?? 0
     workers = (0..<Workers.count).map { _ in
-      Self.scratch(shape, rows: rows, length: length, lowRank: most, &layout)
+      Self.scratch(
+        shape, rows: rows, length: length, lowRank: most, dropsOut: dropsOut, &layout)
     }
     self.layout = layout
   }
 
   private static func scratch(
-    _ shape: DecoderConfiguration, rows: Int, length: Int, lowRank: Int,
+    _ shape: DecoderConfiguration, rows: Int, length: Int, lowRank: Int, dropsOut: Bool,
     _ layout: inout ArenaLayout
   ) -> WorkerSlots {
     let strip = rows * feedForwardStrip
@@ -159,7 +165,9 @@ class PassPlan {
         Operand.floats(rows: rows, depth: max(shape.hidden, shape.queryWidth))),
       operandB: layout.floats(
         Operand.floats(
-          rows: rows, depth: max(shape.queryWidth, shape.keyValueWidth, feedForwardStrip))))
+          rows: rows, depth: max(shape.queryWidth, shape.keyValueWidth, feedForwardStrip))),
+      masked: layout.floats(
+        dropsOut ? rows * padded(max(shape.hidden, shape.queryWidth, feedForwardStrip)) : 0))
   }
 
   /// About equal stretches of `0..<total` of at most `most`; at least four if there is work for
@@ -186,10 +194,13 @@ final class Pass: PassPlan {
   private(set) var windows: Int
   /// Its stretches of rows, one a task.
   private(set) var blocks: [Range<Int>]
+  /// The dropout of the pass that is under way, and the row of the whole batch it begins with.
+  var dropout: Dropout?
+  var firstRow = 0
 
   override init(
     shape: DecoderConfiguration, capacity: Int, length: Int, purpose: Purpose, storage: Storage,
-    adapter: ModelAdapter?, recomputes: Bool
+    adapter: ModelAdapter?, recomputes: Bool, dropsOut: Bool = false
   ) {
     arena = Arena(ArenaLayout())
     rotation = RotationTable(length: length, configuration: shape)
@@ -198,7 +209,7 @@ final class Pass: PassPlan {
     blocks = []
     super.init(
       shape: shape, capacity: capacity, length: length, purpose: purpose, storage: storage,
-      adapter: adapter, recomputes: recomputes)
+      adapter: adapter, recomputes: recomputes, dropsOut: dropsOut)
     begin(windows: capacity)
     arena = Arena(layout)
   }

@@ -24,42 +24,100 @@ public enum LinearLayer: String, Sendable, CaseIterable {
   }
 }
 
-/// Which linear layers of every block carry LoRA factors.
+/// Which linear layers carry LoRA factors: of every block, or of some.
 public struct Targets: Sendable, Equatable {
-  /// In the block's order, without repetition.
+  /// Those that carry factors in every block, in the block's order, without repetition.
   public let layers: [LinearLayer]
+  /// Whether all layers are meant that a model has, whichever they are.
+  public let isAllLinear: Bool
+  /// Whole paths of modules that carry factors too; `*` stands for any characters.
+  public let patterns: [String]
+  /// Whole paths of modules that carry none, whatever the rest says.
+  public let exceptions: [String]
 
-  /// All seven, as PEFT's `all-linear` chooses for this family (the vocabulary head stays out).
-  public static let allLinear = Targets(LinearLayer.allCases)
+  /// All that a model has, as PEFT's `all-linear` chooses for this family (the vocabulary head
+  /// stays out).
+  public static let allLinear = Targets(
+    layers: LinearLayer.allCases, isAllLinear: true, patterns: [], exceptions: [])
 
-  /// The given layers, put in the block's order.
+  /// The given layers of every block, put in the block's order.
   public init(_ layers: [LinearLayer]) {
-    self.layers = LinearLayer.allCases.filter(layers.contains)
+    self.init(
+      layers: LinearLayer.allCases.filter(layers.contains), isAllLinear: false, patterns: [],
+      exceptions: [])
   }
 
-  /// Reads `all-linear` or names as in `q_proj,v_proj`.
+  private init(
+    layers: [LinearLayer], isAllLinear: Bool, patterns: [String], exceptions: [String]
+  ) {
+    self.layers = layers
+    self.isAllLinear = isAllLinear
+    self.patterns = patterns
+    self.exceptions = exceptions
+  }
+
+  /// Reads `all-linear`, names as in `q_proj,v_proj`, paths as in `model.layers.1*.mlp.*`, and
+  /// exceptions as in `all-linear,!model.layers.0.*`.
   ///
   /// - Throws: `TransformersError.target` that names what is not a layer.
   public init(text: String) throws {
-    if text == "all-linear" {
-      self = .allLinear
-      return
-    }
-    let layers = try text.split(separator: ",").map { name in
-      guard let layer = LinearLayer(rawValue: String(name)) else {
+    var layers: [LinearLayer] = []
+    var isAllLinear = false
+    var patterns: [String] = []
+    var exceptions: [String] = []
+    for item in text.split(separator: ",").map(String.init) {
+      if item == "all-linear" {
+        isAllLinear = true
+      } else if let layer = LinearLayer(rawValue: item) {
+        layers.append(layer)
+      } else if item.hasPrefix("!"), item.count > 1 {
+        exceptions.append(String(item.dropFirst()))
+      } else if item.contains(".") || item.contains("*") {
+        patterns.append(item)
+      } else {
         let known = LinearLayer.allCases.map(\.rawValue).joined(separator: ", ")
-        throw TransformersError.target("“\(name)” is none of \(known), nor all-linear")
+        throw TransformersError.target(
+          "“\(item)” is none of \(known), nor all-linear, nor a path such as model.layers.1*.mlp.*")
       }
-      return layer
     }
-    guard !layers.isEmpty else { throw TransformersError.target("no layer was named") }
-    self.init(layers)
+    guard isAllLinear || !layers.isEmpty || !patterns.isEmpty else {
+      throw TransformersError.target("no layer was named")
+    }
+    self.init(
+      layers: LinearLayer.allCases.filter { isAllLinear || layers.contains($0) },
+      isAllLinear: isAllLinear, patterns: patterns, exceptions: exceptions)
   }
 
-  /// `all-linear`, or the names joined by commas; `init(text:)` reads it back.
+  /// What `init(text:)` reads back.
   public var text: String {
-    self == .allLinear ? "all-linear" : layers.map(\.rawValue).joined(separator: ",")
+    ((isAllLinear ? ["all-linear"] : layers.map(\.rawValue)) + patterns
+      + exceptions.map { "!" + $0 }).joined(separator: ",")
   }
+}
+
+/// Whether a path is of a pattern, in which `*` stands for any characters, none included.
+///
+/// Only the last `*` is ever tried again, so the steps are at most the product of the lengths.
+func matches(_ path: String, _ pattern: String) -> Bool {
+  let (path, pattern) = (Array(path.utf8), Array(pattern.utf8))
+  let star = UInt8(ascii: "*")
+  var (at, on) = (0, 0)
+  var retry: (at: Int, on: Int)?
+  while at < path.count {
+    if on < pattern.count, pattern[on] == star {
+      retry = (at, on)
+      on += 1
+    } else if on < pattern.count, pattern[on] == path[at] {
+      at += 1
+      on += 1
+    } else if let last = retry {
+      retry = (last.at + 1, last.on)
+      (at, on) = (last.at + 1, last.on + 1)
+    } else {
+      return false
+    }
+  }
+  return pattern[on...].allSatisfy { $0 == star }
 }
 
 extension DecoderConfiguration {
@@ -76,20 +134,35 @@ extension DecoderConfiguration {
 
   /// The modules that exist in this model for `targets`: block by block, in the block's order.
   ///
-  /// - Throws: `TransformersError.target` that names a layer that this model does not have.
+  /// - Throws: `TransformersError.target` that names a layer that this model does not have, or a
+  ///   path that is of none of its modules.
   public func linearModules(targets: Targets) throws -> [AdapterModule] {
     let own = linears
-    for layer in targets.layers where targets != .allLinear && !own.contains(layer) {
+    for layer in targets.layers where !targets.isAllLinear && !own.contains(layer) {
       throw TransformersError.target(
         "this model has no \(layer.rawValue); it has "
           + own.map(\.rawValue).joined(separator: ", "))
     }
-    return (0..<layers).flatMap { index in
-      targets.layers.filter(own.contains).map { layer in
+    var unmet = Set(targets.patterns + targets.exceptions)
+    var modules: [AdapterModule] = []
+    for index in 0..<layers {
+      for layer in own {
+        let path = layer.path(layer: index)
+        let named = targets.patterns.filter { matches(path, $0) }
+        let excepted = targets.exceptions.filter { matches(path, $0) }
+        unmet.subtract(named + excepted)
+        guard excepted.isEmpty, targets.layers.contains(layer) || !named.isEmpty else { continue }
         let shape = shape(of: layer)
-        return AdapterModule(
-          path: layer.path(layer: index), inputs: shape.inputs, outputs: shape.outputs)
+        modules.append(
+          AdapterModule(path: path, inputs: shape.inputs, outputs: shape.outputs))
       }
     }
+    if let pattern = unmet.min() {
+      throw TransformersError.target(
+        "“\(pattern)” is the path of no linear layer of this model; they are called "
+          + "\(LinearLayer.query.path(layer: 0)) and so on")
+    }
+    guard !modules.isEmpty else { throw TransformersError.target("nothing is left of the layers") }
+    return modules
   }
 }

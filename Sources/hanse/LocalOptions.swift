@@ -88,9 +88,18 @@ struct LearningOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Modules with factors: all-linear, or names such as q_proj,v_proj. (default: all-linear)",
+      "Modules with factors: all-linear, names such as q_proj,v_proj, paths with * in them; "
+        + "!path takes some out. (default: all-linear)",
       valueName: "names"))
   var targets: String?
+
+  @Flag(help: "Their product counts alpha / √rank (rsLoRA).")
+  var rslora = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Share of their inputs that the factors lose in training. (default: 0)", valueName: "p"))
+  var dropout: Double?
 
   @Option(
     parsing: .unconditional, help: ArgumentHelp("The highest learning rate.", valueName: "rate"))
@@ -122,6 +131,8 @@ struct LearningOptions: ParsableArguments {
     settings.rank = rank ?? settings.rank
     settings.alpha = alpha ?? settings.alpha
     settings.targets = targets ?? settings.targets
+    settings.scaling = rslora ? .rankStabilised : .standard
+    settings.dropout = dropout ?? 0
     settings.learningRate = learningRate
     settings.schedule = schedule
     settings.warmup = warmup
@@ -132,29 +143,28 @@ struct LearningOptions: ParsableArguments {
     return settings
   }
 
-  /// Throws when a flag that was given says something else than the adapter to start from, or when
-  /// that was trained with something that is not done here.
-  func requireNoContradiction(to contents: PEFTFolder.Contents, path: String) throws {
+  /// Throws when a flag that was given says something else than the adapter to start from.
+  func requireNoContradiction(
+    to contents: PEFTFolder.Contents, of configuration: DecoderConfiguration, path: String
+  ) throws {
     let layout = contents.adapter.layout
     for (name, flag, found) in [("--rank", rank, layout.rank), ("--alpha", alpha, layout.alpha)] {
       if let flag, flag != found {
         throw ValidationError("\(name) is \(flag), but the adapter in \(path) has \(found)")
       }
     }
+    if rslora, layout.scaling == .standard {
+      throw ValidationError("--rslora is given, but the adapter in \(path) is without it")
+    }
     if let targets, targets != "all-linear" {
-      let asked = Set(try Targets(text: targets).layers.map(\.rawValue))
-      let found = Set(
-        layout.modules.map { String($0.path.split(separator: ".").last ?? "") })
-      guard asked == found else {
+      let asked = Set(try configuration.linearModules(targets: Targets(text: targets)))
+      guard asked == Set(layout.modules) else {
+        let found = Set(
+          layout.modules.map { String($0.path.split(separator: ".").last ?? "") })
         throw ValidationError(
           "--targets is \(targets), but the adapter in \(path) has "
-            + found.sorted().joined(separator: ","))
+            + found.sorted().joined(separator: ",") + " in other modules")
       }
-    }
-    guard contents.dropout == 0 else {
-      throw CheckpointError.unsupported(
-        path: path + "/adapter_config.json", field: "lora_dropout",
-        value: "\(contents.dropout), for training")
     }
   }
 }

@@ -18,7 +18,7 @@ struct Train: AsyncParsableCommand {
       adapter. It also holds the state of the run: after an interruption the same command with \
       --resume goes on exactly as if there had been none. The learning rate rises for --warmup, \
       then follows --schedule; gradients are clipped at norm --clip; AdamW with betas 0.9 and \
-      0.999, no weight decay, no dropout.
+      0.999, no weight decay.
 
       With --json one line a step is printed: step, loss (of that step's windows, before the \
       update), learning_rate, gradient_norm, tokens, seconds; and a last line with \
@@ -97,9 +97,12 @@ struct Train: AsyncParsableCommand {
     }
     let contents = try PEFTFolder.read(adapter, for: checkpoint.configuration)
     let layout = contents.adapter.layout
-    try learning.requireNoContradiction(to: contents, path: adapter)
+    try learning.requireNoContradiction(
+      to: contents, of: checkpoint.configuration, path: adapter)
     settings.rank = layout.rank
     settings.alpha = layout.alpha
+    settings.scaling = layout.scaling
+    settings.dropout = learning.dropout ?? contents.dropout
     return contents.adapter
   }
 

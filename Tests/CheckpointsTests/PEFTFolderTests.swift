@@ -35,6 +35,30 @@ import Transformers
     #expect(!config.contains("all-linear"))
   }
 
+  @Test func rankStabilisedFactorsAndDropoutAreRead() throws {
+    let folder = Folder()
+    let path = try folder.copy(Fixture.tied + "/adapter")
+    let config = path + "/adapter_config.json"
+    try edit(config, replace: "\"use_rslora\": false", with: "\"use_rslora\": true")
+    try edit(config, replace: "\"lora_dropout\": 0.0", with: "\"lora_dropout\": 0.1")
+    try edit(
+      config, replace: "\"layers_to_transform\": null", with: "\"layers_to_transform\": [0, 1]")
+    try edit(
+      config, replace: "\"exclude_modules\": null", with: "\"exclude_modules\": [\"lm_head\"]")
+    let contents = try PEFTFolder.read(path)
+    #expect(contents.adapter.layout.scaling == .rankStabilised)
+    #expect(contents.adapter.layout.scale == 4 && contents.dropout == 0.1)
+    try PEFTFolder.write(
+      contents.adapter, baseModel: "x", dropout: 0.1, to: folder.path + "/again")
+    let again = try PEFTFolder.read(folder.path + "/again")
+    #expect(again.adapter == contents.adapter && again.dropout == 0.1)
+    // llama.cpp divides by the rank: 4 · 4 of them make what √4 made.
+    let base = try Checkpoint.open(Fixture.tied)
+    try GGUFAdapter.write(contents.adapter, for: base, to: folder.path + "/adapter.gguf")
+    let file = try TensorFile.open(folder.path + "/adapter.gguf")
+    #expect(file.metadata["adapter.lora.alpha"]?.real == 16)
+  }
+
   @Test func aSubsetOfModulesIsEnough() throws {
     let folder = Folder()
     let modules = [
@@ -66,7 +90,16 @@ import Transformers
 
   @Test(arguments: [
     ("\"use_dora\": false", "\"use_dora\": true", "use_dora"),
-    ("\"use_rslora\": false", "\"use_rslora\": true", "use_rslora"),
+    ("\"use_rslora\": false", "\"use_rslora\": 2", "use_rslora"),
+    ("\"layers_to_transform\": null", "\"layers_to_transform\": [0]", "layers.1."),
+    ("\"layers_to_transform\": null", "\"layers_to_transform\": \"0\"", "layers_to_transform"),
+    ("\"layers_pattern\": null", "\"layers_pattern\": \"h\"", "layers_pattern"),
+    ("\"exclude_modules\": null", "\"exclude_modules\": [\"v_proj\"]", "v_proj"),
+    ("\"exclude_modules\": null", "\"exclude_modules\": \".*v_proj\"", "exclude_modules"),
+    ("\"lora_dropout\": 0.0", "\"lora_dropout\": 1.0", "lora_dropout"),
+    ("\"target_parameters\": null", "\"target_parameters\": [\"x\"]", "target_parameters"),
+    ("\"trainable_token_indices\": null", "\"trainable_token_indices\": [1]", "trainable_token"),
+    ("\"layer_replication\": null", "\"layer_replication\": [[0, 2]]", "layer_replication"),
     ("\"bias\": \"none\"", "\"bias\": \"all\"", "bias"),
     ("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]", "modules_to_save"),
     ("\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 8}", "rank_pattern"),

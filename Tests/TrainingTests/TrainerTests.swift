@@ -15,6 +15,7 @@ import Transformers
     settings.schedule = .cosine
     settings.warmup = .percent(25)
     settings.seed = 7
+    settings.dropout = 0.15
     let decoder = try fixture.decoder(.f32)
     let whole = try Trainer(
       decoder: decoder, adapter: fixture.adapter, settings: settings, windows: fixture.windows)
@@ -52,9 +53,31 @@ import Transformers
     try SavedRun(trainer: trainer, base: fixture.checkpoint, baseModel: "tiny")
       .write(to: folder.path)
     let contents = try PEFTFolder.read(folder.path, for: fixture.checkpoint.configuration)
+    #expect(contents.dropout == 0)
     #expect(contents.adapter == trainer.adapter)
     #expect(contents.adapter != fixture.adapter)
     #expect(contents.baseModel == "tiny")
+  }
+
+  @Test func aRankStabilisedRunWithDropoutIsSavedAsSuch() throws {
+    let fixture = try Fixture("llama-tied")
+    let folder = Folder()
+    var settings = fixture.settings
+    settings.scaling = .rankStabilised
+    settings.dropout = 0.25
+    let configuration = fixture.checkpoint.configuration
+    let trainer = try Trainer(
+      decoder: try fixture.decoder(.f32),
+      adapter: try Trainer.freshAdapter(settings: settings, configuration: configuration),
+      settings: settings, windows: fixture.windows)
+    _ = try trainer.step()
+    try SavedRun(trainer: trainer, base: fixture.checkpoint, baseModel: "tiny")
+      .write(to: folder.path)
+    let contents = try PEFTFolder.read(folder.path, for: configuration)
+    #expect(contents.dropout == 0.25 && contents.adapter == trainer.adapter)
+    #expect(contents.adapter.layout.scale == 4)  // 8 / √4
+    let saved = try SavedRun.read(from: folder.path)
+    #expect(saved.adapter == trainer.adapter && saved.facts.settings == settings)
   }
 
   @Test func aRunIsNotContinuedAsAnother() throws {
@@ -74,6 +97,9 @@ import Transformers
     other = fixture.settings
     other.seed = 3
     changes.append(("--seed", other, text, fixture.checkpoint))
+    other = fixture.settings
+    other.dropout = 0.1
+    changes.append(("--dropout", other, text, fixture.checkpoint))
     for (named, settings, text, base) in changes {
       #expect {
         try saved.requireContinuation(

@@ -346,6 +346,7 @@ func difference(_ a: [Float], _ b: [Double]) -> Double {
     #expect(try Targets(text: "v_proj,q_proj").text == "q_proj,v_proj")
     #expect(throws: TransformersError.self) { try Targets(text: "lm_head") }
     #expect(throws: TransformersError.self) { try Targets(text: "") }
+    #expect(throws: TransformersError.self) { try Targets(text: "!model.layers.0.*") }
     let modules = try DecoderConfiguration.smolLM2Small.linearModules(targets: .allLinear)
     #expect(modules.count == 210)
     #expect(modules[9].path == "model.layers.1.self_attn.v_proj" && modules[9].outputs == 192)

@@ -69,6 +69,9 @@ struct Referee {
   let weights: InventedWeights
   var layout: AdapterLayout?
   var values: [Double] = []
+  /// Dropout on the factors' inputs, and the row of the batch that the window begins with.
+  var dropout: Dropout?
+  var firstRow = 0
 
   private var c: DecoderConfiguration { weights.configuration }
 
@@ -84,12 +87,12 @@ struct Referee {
       let before = c.normPlacement == .before
       let attended = attention(before ? x.map { norm($0, first) } : x, layer)
       for row in x.indices {
-        let out = linear(attended[row], .output, layer)
+        let out = linear(attended[row], .output, layer, row)
         x[row] = sum(x[row], before ? out : norm(out, first))
       }
       for row in x.indices {
         let y = before ? norm(x[row], second) : x[row]
-        let out = linear(activation(y, layer), .down, layer)
+        let out = linear(activation(y, layer, row), .down, layer, row)
         x[row] = sum(x[row], before ? out : norm(out, second))
       }
     }
@@ -112,12 +115,12 @@ struct Referee {
   private func attention(_ y: [[Double]], _ layer: Int) -> [[Double]] {
     let d = c.headDimension
     func placed(_ position: Int, _ projection: LinearLayer) -> [Double] {
-      let x = normed(linear(y[position], projection, layer), projection, layer)
+      let x = normed(linear(y[position], projection, layer, position), projection, layer)
       return c.unrotatedLayers.contains(layer) ? x : rotated(x, at: position)
     }
     let q = y.indices.map { placed($0, .query) }
     let k = y.indices.map { placed($0, .key) }
-    let v = y.map { linear($0, .value, layer) }
+    let v = y.indices.map { linear(y[$0], .value, layer, $0) }
     return y.indices.map { position in
       (0..<c.heads).flatMap { head in
         let shared = head / (c.heads / c.keyValueHeads)
@@ -177,10 +180,10 @@ struct Referee {
     }
   }
 
-  private func activation(_ y: [Double], _ layer: Int) -> [Double] {
-    let up = linear(y, .up, layer)
+  private func activation(_ y: [Double], _ layer: Int, _ row: Int) -> [Double] {
+    let up = linear(y, .up, layer, row)
     guard c.activation == .xielu else {
-      return zip(linear(y, .gate, layer), up).map { $0 / (1 + exp(-$0)) * $1 }
+      return zip(linear(y, .gate, layer, row), up).map { $0 / (1 + exp(-$0)) * $1 }
     }
     func number(_ name: String) -> Double {
       Double(weights["model.layers.\(layer).mlp.act_fn.\(name)"][0])
@@ -194,7 +197,9 @@ struct Referee {
     }
   }
 
-  private func linear(_ x: [Double], _ linear: LinearLayer, _ layer: Int) -> [Double] {
+  private func linear(
+    _ x: [Double], _ linear: LinearLayer, _ layer: Int, _ row: Int
+  ) -> [Double] {
     let path = linear.path(layer: layer)
     let outputs = c.shape(of: linear).outputs
     var base = product(x, weights[path + ".weight"].map(Double.init), outputs: outputs)
@@ -202,10 +207,15 @@ struct Referee {
     guard let layout, let module = layout.modules.firstIndex(where: { $0.path == path }) else {
       return base
     }
-    let h = product(x, Array(values[layout.factors[2 * module].range]), outputs: layout.rank)
+    let a = layout.factors[2 * module]
+    let seen = x.indices.map { column in
+      x[column]
+        * Double(dropout?.factor(offset: a.offset, row: firstRow + row, column: column) ?? 1)
+    }
+    let h = product(seen, Array(values[a.range]), outputs: layout.rank)
     let b = Array(values[layout.factors[2 * module + 1].range])
     let correction = product(h, b, outputs: outputs)
-    return zip(base, correction).map { $0 + Double(layout.alpha) / Double(layout.rank) * $1 }
+    return zip(base, correction).map { $0 + Double(layout.scale) * $1 }
   }
 
   private func product(_ x: [Double], _ w: [Double], outputs: Int) -> [Double] {

@@ -250,6 +250,21 @@ void hk_sum_groups(
   long rows, long heads, long kv_heads, long dimension, const float *x, long ldx, float *out,
   long ldo);
 
+// ---- dropout (dropout.c)
+
+/// What is dropped: the elements whose bits, which follow from key, row and column, lie below the
+/// threshold; the others are multiplied by scale.
+typedef struct {
+  uint64_t key;
+  uint32_t threshold;
+  float scale;
+} hk_dropout_rule;
+
+/// out = or += x with dropout; row r and column i count as first_row + r and first_column + i.
+void hk_dropout(
+  const hk_dropout_rule *rule, long rows, long columns, long first_row, long first_column,
+  const float *x, long ldx, float *out, long ldo, int add);
+
 // ---- loss
 
 /// Running maximum and sum of exponentials of a row of logits: exact in any number of slices.
