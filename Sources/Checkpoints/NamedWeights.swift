@@ -66,10 +66,26 @@ final class NamedWeights: DecoderWeights {
       throw CheckpointError.missingTensor(path: file.path, name: namesInFile[name] ?? name)
     }
     try file.readFloats(of: place.entry, into: values)
+    try requireFinite(UnsafeBufferPointer(values), name: place.entry.name, path: file.path)
     if let heads = place.interleavedHeads {
       separateHalves(values, heads: heads, columns: place.columns)
     }
   }
+}
+
+/// Throws when one of a tensor's values is infinite or no number: everything that the model
+/// computed would be none either, long after the file was forgotten.
+func requireFinite(
+  _ values: UnsafeBufferPointer<Float>, name: String, path: String
+) throws(CheckpointError) {
+  // Without a way out of the loop, which runs over billions of numbers.
+  var highest: UInt32 = 0
+  for value in values { highest = max(highest, value.bitPattern & 0x7F80_0000) }
+  guard highest == 0x7F80_0000, let place = values.firstIndex(where: { !$0.isFinite }) else {
+    return
+  }
+  throw .malformed(
+    path: path, reason: "tensor \(name) holds \(values[place]) at element \(place)")
 }
 
 /// Puts the rows of a query or key matrix back from GGUF's rotary order.

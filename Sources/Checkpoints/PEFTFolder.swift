@@ -48,9 +48,10 @@ public enum PEFTFolder {
     try adapter.values.withUnsafeMutableBufferPointer { values in
       for factor in layout.factors {
         let pair = pairs[factor.module]
-        try file.readFloats(
-          of: factor.kind == .a ? pair.a : pair.b,
-          into: UnsafeMutableBufferPointer(rebasing: values[factor.range]))
+        let entry = factor.kind == .a ? pair.a : pair.b
+        let part = UnsafeMutableBufferPointer(rebasing: values[factor.range])
+        try file.readFloats(of: entry, into: part)
+        try requireFinite(UnsafeBufferPointer(part), name: entry.name, path: path)
       }
     }
     return Contents(adapter: adapter, baseModel: fields.baseModel, dropout: fields.dropout)
