@@ -97,6 +97,7 @@ struct LearningOptions: ParsableArguments {
   var rslora = false
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Share of their inputs that the factors lose in training. (default: 0)", valueName: "p"))
   var dropout: Double?
