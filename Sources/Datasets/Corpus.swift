@@ -67,12 +67,14 @@ public struct Corpus: Sendable, Equatable {
   /// The documents joined, with the separator between them.
   public func stream(separator: Int32) -> TokenStream {
     var tokens: [Int32] = []
+    var starts: [Int] = []
     tokens.reserveCapacity(tokenCount + documents.count)
     for (index, document) in documents.enumerated() {
       if index > 0 { tokens.append(separator) }
+      starts.append(tokens.count)
       tokens += document
     }
-    return TokenStream(tokens: tokens)
+    return TokenStream(tokens: tokens, documents: starts)
   }
 }
 
@@ -80,9 +82,12 @@ public struct Corpus: Sendable, Equatable {
 public struct TokenStream: Sendable, Equatable {
   /// The ids, separators included.
   public var tokens: [Int32]
+  /// Where each document begins, rising; a separator belongs to the document before it.
+  public var documents: [Int]
 
-  /// A stream of these tokens.
-  public init(tokens: [Int32]) {
+  /// A stream of these tokens, one document if no more are named.
+  public init(tokens: [Int32], documents: [Int] = []) {
     self.tokens = tokens
+    self.documents = documents
   }
 }

@@ -4,6 +4,8 @@ public struct Windows: Sendable {
   public let length: Int
   /// The stream.
   public let tokens: [Int32]
+  /// Where its documents begin.
+  private let documents: [Int]
 
   /// Cuts a stream.
   ///
@@ -15,6 +17,7 @@ public struct Windows: Sendable {
     }
     self.length = length
     tokens = stream.tokens
+    documents = stream.documents
   }
 
   /// Windows of the full length: those that training takes.
@@ -35,6 +38,36 @@ public struct Windows: Sendable {
   public subscript(index: Int) -> ArraySlice<Int32> {
     precondition(index >= 0 && index < evaluationCount, "no window \(index)")
     return tokens[index * length..<min((index + 1) * length, tokens.count)]
+  }
+
+  /// For each token of several full windows the position in its window at which its document
+  /// begins: 0 for one that began before. `[indexes.count, length]`, row-major.
+  public func gatherDocuments(_ indexes: [Int]) -> [Int32] {
+    var result: [Int32] = []
+    result.reserveCapacity(indexes.count * length)
+    for index in indexes {
+      let start = index * length
+      var next = firstDocument(after: start)
+      var own: Int32 = 0
+      for position in 0..<length {
+        while next < documents.count, documents[next] <= start + position {
+          own = Int32(max(documents[next] - start, 0))
+          next += 1
+        }
+        result.append(own)
+      }
+    }
+    return result
+  }
+
+  /// The place in `documents` of the first that begins behind a token.
+  private func firstDocument(after token: Int) -> Int {
+    var (low, high) = (0, documents.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if documents[middle] <= token { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 
   /// The tokens of several full windows, one after the other: `[indexes.count, length]`, row-major.

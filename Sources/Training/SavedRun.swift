@@ -168,6 +168,7 @@ public struct SavedRun: Sendable {
       ("--targets", saved.targets, settings.targets),
       ("--rslora", saved.scaling.rawValue, settings.scaling.rawValue),
       ("--dropout", "\(saved.dropout)", "\(settings.dropout)"),
+      ("--separate-documents", "\(saved.separatesDocuments)", "\(settings.separatesDocuments)"),
       ("--learning-rate", "\(saved.learningRate)", "\(settings.learningRate)"),
       ("--schedule", saved.schedule.rawValue, settings.schedule.rawValue),
       ("--warmup", "\(saved.warmup)", "\(settings.warmup)"),

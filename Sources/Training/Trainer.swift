@@ -113,7 +113,8 @@ public final class Trainer {
       for index in gradient.indices { gradient[index] = 0 }
     }
     let chosen = order.indexes(atStep: stepsDone)
-    let predicted = chosen.count * (settings.length - 1)
+    let documents = settings.separatesDocuments ? windows.gatherDocuments(chosen) : nil
+    let predicted = predictions(chosen.count, documents)
     var sum = LossSum()
     for (part, start) in stride(from: 0, to: chosen.count, by: settings.batch).enumerated() {
       let rows = Array(chosen[start..<min(start + settings.batch, chosen.count)])
@@ -121,10 +122,24 @@ public final class Trainer {
       gradient.withUnsafeMutableBufferPointer {
         sum += decoder.lossAndGradient(
           tokens: tokens, batch: rows.count, length: settings.length,
-          gradientScale: 1 / Float(predicted), gradient: $0, dropout: dropout(part: part))
+          gradientScale: 1 / Float(predicted), gradient: $0, dropout: dropout(part: part),
+          documents: documents.map {
+            Array($0[start * settings.length..<(start + rows.count) * settings.length])
+          })
       }
     }
     return sum
+  }
+
+  /// Tokens that a step predicts: all but the first of each window and of each document in it.
+  private func predictions(_ windows: Int, _ documents: [Int32]?) -> Int {
+    let whole = windows * (settings.length - 1)
+    guard let documents else { return whole }
+    let firsts = documents.indices.count(where: { index in
+      let position = index % settings.length
+      return position > 0 && Int(documents[index]) == position
+    })
+    return max(whole - firsts, 1)
   }
 
   /// What the factors' inputs lose in a batch of the step to come; it follows from the seed.

@@ -43,9 +43,15 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
     get { namedDropout ?? 0 }
     set { namedDropout = newValue == 0 ? nil : newValue }
   }
+  /// Whether attention and loss stay inside a document where several lie in one window.
+  public var separatesDocuments: Bool {
+    get { namedSeparation ?? false }
+    set { namedSeparation = newValue ? true : nil }
+  }
   // Absent from the JSON of settings without them, as from that of older runs.
   private var namedScaling: AdapterLayout.Scaling?
   private var namedDropout: Double?
+  private var namedSeparation: Bool?
 
   /// The names of the flags, which the JSON uses too.
   enum CodingKeys: String, CodingKey {
@@ -54,6 +60,7 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
     case computeType = "dtype"
     case namedScaling = "scaling"
     case namedDropout = "dropout"
+    case namedSeparation = "separate_documents"
   }
 
   /// The defaults, for so many steps.

@@ -67,16 +67,20 @@ public final class Decoder {
   ///   - gradientScale: what the gradient of the *sum* is multiplied by; 1 / tokens for the mean.
   ///   - gradient: flat, in the layout's order; the scaled gradient is added to it.
   ///   - dropout: what the factors' inputs lose on the way; nil: nothing.
+  ///   - documents: for each token the position in its window at which its document begins. None
+  ///     sees or predicts another, as if each were a window of its own; nil: windows are whole.
   public func lossAndGradient(
     tokens: [Int32], batch: Int, length: Int, gradientScale: Float,
-    gradient: UnsafeMutableBufferPointer<Float>, dropout: Dropout? = nil
+    gradient: UnsafeMutableBufferPointer<Float>, dropout: Dropout? = nil,
+    documents: [Int32]? = nil
   ) -> LossSum {
     guard let adapter, let gradientStart = gradient.baseAddress else {
       preconditionFailure("a gradient needs an adapter: call setAdapter first")
     }
     precondition(gradient.count == adapter.layout.count, "the gradient has the layout's count")
     return inPasses(
-      tokens, batch: batch, length: length, purpose: .gradient, dropout: dropout
+      tokens, batch: batch, length: length, purpose: .gradient, dropout: dropout,
+      documents: documents
     ) { pass, tokens in
       forward(pass, tokens)
       let head = VocabularyHead(model: model, pass: pass, tokens: tokens)
@@ -123,7 +127,7 @@ public final class Decoder {
   /// Calls `body` for a few windows at a time and sums up the losses.
   private func inPasses(
     _ tokens: [Int32], batch: Int, length: Int, purpose: Purpose, dropout: Dropout? = nil,
-    _ body: (Pass, UnsafePointer<Int32>) -> Double
+    documents: [Int32]? = nil, _ body: (Pass, UnsafePointer<Int32>) -> Double
   ) -> LossSum {
     check(tokens, batch: batch, length: length)
     guard batch > 0, length > 1 else { return LossSum() }
@@ -136,11 +140,27 @@ public final class Decoder {
       for first in stride(from: 0, to: batch, by: windows) {
         pass.begin(windows: min(windows, batch - first))
         pass.firstRow = first * length
+        begin(pass, documents)
         total.nats += body(pass, tokens.baseAddress! + first * length)
-        total.tokens += pass.windows * (length - 1)
+        total.tokens += pass.sight.predictions(rows: pass.windows * length)
       }
     }
     return total
+  }
+
+  /// Hands the pass its part of the documents.
+  private func begin(_ pass: Pass, _ documents: [Int32]?) {
+    let rows = pass.firstRow..<pass.firstRow + pass.windows * pass.length
+    documents?.withUnsafeBufferPointer { starts in
+      precondition(starts.count >= rows.upperBound, "documents are [batch * length]")
+      for row in rows {
+        let position = row % pass.length
+        precondition(
+          (position == 0 ? 0...0 : starts[row - 1]...Int32(position)).contains(starts[row]),
+          "a document begins at its tokens or before, and not before the one to its left")
+      }
+      pass.sight.begin(documents: UnsafeBufferPointer(rebasing: starts[rows]))
+    }
   }
 
   /// Windows of a batch that go through the model at a time.

@@ -219,6 +219,7 @@ final class Pass: PassPlan {
     precondition(windows <= capacity)
     self.windows = windows
     blocks = Self.stretches(of: windows * length, most: Self.mostRows)
+    sight.begin(documents: nil)
   }
 
   /// Where a task's strip of gate or up is kept: a task's strips follow one another, each

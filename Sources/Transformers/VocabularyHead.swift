@@ -11,9 +11,10 @@ struct VocabularyHead {
   private var shape: DecoderConfiguration { pass.shape }
   private var hidden: Int { padded(shape.hidden) }
 
-  /// The token that a row predicts; none at a window's end.
+  /// The token that a row predicts; none at a window's or a document's end.
   private func label(_ row: Int) -> Int? {
-    row % pass.length == pass.length - 1 ? nil : Int(tokens[row + 1])
+    row % pass.length == pass.length - 1 || pass.sight.beginsDocument(row + 1)
+      ? nil : Int(tokens[row + 1])
   }
 
   /// The last norm's output as the head's operand.

@@ -102,6 +102,9 @@ struct LearningOptions: ParsableArguments {
       "Share of their inputs that the factors lose in training. (default: 0)", valueName: "p"))
   var dropout: Double?
 
+  @Flag(help: "Keep attention and loss inside a document where a window holds several.")
+  var separateDocuments = false
+
   @Option(
     parsing: .unconditional, help: ArgumentHelp("The highest learning rate.", valueName: "rate"))
   var learningRate = 2e-4
@@ -134,6 +137,7 @@ struct LearningOptions: ParsableArguments {
     settings.targets = targets ?? settings.targets
     settings.scaling = rslora ? .rankStabilised : .standard
     settings.dropout = dropout ?? 0
+    settings.separatesDocuments = separateDocuments
     settings.learningRate = learningRate
     settings.schedule = schedule
     settings.warmup = warmup

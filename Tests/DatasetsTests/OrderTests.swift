@@ -6,6 +6,18 @@ import Testing
     try Windows(stream: TokenStream(tokens: (0..<Int32(count)).map { $0 }), length: length)
   }
 
+  @Test func windowsKnowWhereTheirDocumentsBegin() throws {
+    let corpus = Corpus(documents: [[5, 6, 7], [], [8], [9, 9, 9, 9, 9, 9]])
+    let stream = corpus.stream(separator: 0)
+    #expect(stream.tokens == [5, 6, 7, 0, 0, 8, 0, 9, 9, 9, 9, 9, 9])
+    #expect(stream.documents == [0, 4, 5, 7])
+    let windows = try Windows(stream: stream, length: 4)
+    #expect(windows.gatherDocuments([0, 1, 2]) == [0, 0, 0, 0, 0, 1, 1, 3, 0, 0, 0, 0])
+    #expect(windows.gatherDocuments([1]) == [0, 1, 1, 3])
+    let plain = try Windows(stream: TokenStream(tokens: stream.tokens), length: 4)
+    #expect(plain.gatherDocuments([1, 2]) == [Int32](repeating: 0, count: 8))
+  }
+
   @Test func theStreamIsCutFromItsStart() throws {
     let windows = try windows(10, 4)
     #expect(windows.fullCount == 2)

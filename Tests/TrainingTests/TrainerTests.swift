@@ -43,6 +43,33 @@ import Transformers
     #expect(second.optimiser == whole.optimiser)
   }
 
+  @Test func documentsInAWindowAreTrainedAsIfApart() throws {
+    let fixture = try Fixture("qwen2")
+    let corpus = Corpus(
+      documents: (0..<12).map { index in
+        Array(fixture.reference.training.stream[index * 20..<index * 20 + 15])
+      })
+    var settings = fixture.settings
+    settings.batch = 2
+    settings.length = 32
+    settings.separatesDocuments = true
+    let decoder = try fixture.decoder(.f32)
+    // Two documents with their separators fill a window.
+    let packed = try Trainer(
+      decoder: decoder, adapter: fixture.adapter, settings: settings,
+      windows: Windows(stream: corpus.stream(separator: 3), length: 32)
+    ).step()
+    settings.batch = 4
+    settings.length = 16
+    settings.separatesDocuments = false
+    let apart = try Trainer(
+      decoder: decoder, adapter: fixture.adapter, settings: settings,
+      windows: Windows(stream: corpus.stream(separator: 3), length: 16)
+    ).step()
+    #expect(abs(packed.loss / apart.loss - 1) < 1e-5)
+    #expect(abs(packed.gradientNorm / apart.gradientNorm - 1) < 1e-4)
+  }
+
   @Test func theSavedFolderIsAnAdapterToo() throws {
     let fixture = try Fixture("llama-tied")
     let folder = Folder()
