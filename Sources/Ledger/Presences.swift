@@ -41,7 +41,8 @@ extension Logbook {
       for invitation in invitations(of: member.lab) {
         invited[Array(invitation.key)] = invitation.uses
       }
-      for ask in requests(recordedBy: member.lab) where roster.member(ask.lab) == nil {
+      for ask in requests(recordedBy: member.lab)
+      where roster.member(ask.lab) == nil && roster.cutoffs[ask.lab] == nil {
         if let known = newest[ask.lab], known.0.timeSeconds >= ask.timeSeconds { continue }
         newest[ask.lab] = (ask, member.lab)
       }

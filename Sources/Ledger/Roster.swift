@@ -22,7 +22,7 @@ public struct Roster: Sendable, Hashable {
   /// Contributions taken out of the fold, sorted.
   public let recalled: [ContentID]
   /// Removed labs and the last entry of each that counts.
-  let cutoffs: [LabID: UInt64]
+  public let cutoffs: [LabID: UInt64]
 
   init(version: UInt32, members: [Seat], recalled: [ContentID], cutoffs: [LabID: UInt64]) {
     self.version = version

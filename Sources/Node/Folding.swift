@@ -61,6 +61,9 @@ package actor Folding {
     self.usesSnapshots = usesSnapshots
   }
 
+  /// Runs what reads much, such as the base's files, on this actor's own queue.
+  func off<Result: Sendable>(_ body: @Sendable () throws -> Result) throws -> Result { try body() }
+
   /// The state of a merge. Reads the payloads that are new since the nearest remembered state.
   package func fold(_ recipe: Recipe) throws -> Folded {
     var keys = [ContentID(of: charter.bytes, kind: .merge)]

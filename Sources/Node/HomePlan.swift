@@ -80,7 +80,7 @@ enum BaseFiles {
   /// Throws ``NodeError/otherFile(name:path:reason:)`` for the first file that is not the
   /// charter's.
   static func check(
-    _ checkpoint: Checkpoint, against charter: Charter, progress: (String) -> Void
+    _ checkpoint: Checkpoint, against charter: Charter, progress: (String) -> Void = { _ in }
   ) throws {
     var paths: [String: String] = [:]
     for path in checkpoint.files { paths[String(path.split(separator: "/").last ?? "")] = path }

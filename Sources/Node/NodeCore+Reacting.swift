@@ -125,7 +125,7 @@ extension NodeCore {
   /// Where this node says that it may be dialled.
   var ownAddresses: [String] {
     if let advertised = configuration.advertise, !advertised.isEmpty { return advertised }
-    return boundAddress.map { [$0] } ?? []
+    return boundAddress.map(InterfaceAddresses.reachable) ?? []
   }
 
   /// Attests a head when it is new, and again when something that matters is not yet sealed.

@@ -33,7 +33,13 @@ extension NodeCore {
   func nextStep(last: UInt32?) -> Step {
     logbook.settle()
     if headRoot == nil { return .adopt(head) }
-    guard isMember else { return .wait("waiting for the members to approve this lab") }
+    guard isMember else {
+      let wasRemoved = logbook.roster.cutoffs[lab] != nil
+      return .wait(
+        wasRemoved
+          ? "this lab was removed by the members: see hanse roster"
+          : "waiting for the members to approve this lab")
+    }
     guard maySign else {
       return .wait("waiting for other labs to confirm where this lab's log ends")
     }
@@ -110,6 +116,7 @@ extension NodeCore {
       changes.append(.value(name: OwnValue.feedback, bytes: feedback.bytes))
     }
     try store.commit(changes)
+    try pruneFeedback()
     for lab in logbook.labs { checkAttested(by: lab) }
     if isNew {
       log.notice(
@@ -118,6 +125,24 @@ extension NodeCore {
     }
     tell(.round(UInt64(round)))
     react()
+  }
+
+  /// Forgets what earlier deltas left unsaid: one buffer is in use, and those of own contributions
+  /// that may still be admitted.
+  private func pruneFeedback() throws {
+    var needed: Set<String> = []
+    if let bytes = try? store.value(OwnValue.feedback), let id = ContentID(bytes: bytes) {
+      needed.insert("feedback-\(id)")
+    }
+    for state in logbook.contributionsInOrder where state.author == lab {
+      let isOpen = state.status == .pending || (state.status == .admitted && state.round > round)
+      if isOpen, let id = ContentID(bytes: state.message.payload.blockList) {
+        needed.insert("feedback-\(id)")
+      }
+    }
+    for name in try store.workNames() where name.hasPrefix("feedback-") && !needed.contains(name) {
+      try store.removeWork(name)
+    }
   }
 
   private func checkAttested(by lab: LabID) {

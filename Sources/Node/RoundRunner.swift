@@ -24,6 +24,8 @@ actor RoundRunner {
   private var losses: [(merge: ContentID, report: LossReport)] = []
   private static let lossesMax = 8
   private var failures = 0
+  /// Whether the base was found to be the charter's. Until then nothing is computed with it.
+  private var baseIsChecked = false
 
   init(core: NodeCore, folding: Folding, trainer: TrainerProcess, log: Logger) {
     self.core = core
@@ -37,6 +39,8 @@ actor RoundRunner {
   /// - Throws: an operating error that the node cannot live with.
   func run(last: UInt32?) async throws {
     while await !core.stopping {
+      // Another service may have failed and taken the rest down with it.
+      try Task.checkCancellation()
       if let failure = await core.failure { throw failure }
       do {
         if try await !advance(last: last) { return }
@@ -47,6 +51,8 @@ actor RoundRunner {
         try await bear(error)
       } catch let error as NodeError {
         try await bear(error)
+      } catch let error as CheckpointError {
+        try await bear(error)
       } catch let error as StorageError {
         guard case .damaged = error, await core.mendObjects() else { throw error }
         try await bear(error)
@@ -56,6 +62,12 @@ actor RoundRunner {
 
   /// One step; false when the last round is over.
   private func advance(last: UInt32?) async throws -> Bool {
+    if !baseIsChecked {
+      await core.set(.waiting, "comparing the base model with the charter")
+      let (model, charter) = (core.configuration.model, core.charter)
+      try await folding.off { try BaseFiles.check(Checkpoint.open(model), against: charter) }
+      baseIsChecked = true
+    }
     switch await core.nextStep(last: last) {
     case .wait(let reason):
       await core.set(.waiting, reason)
@@ -171,7 +183,9 @@ actor RoundRunner {
     let folded = try await state(of: merge)
     let base = folded.state.adapter.rounded()
     let before = try await loss(of: merge, folded)
-    let job = trainJob(round: round, attempt: attempt)
+    let state = "run-\(merge.id.short)-\(attempt)"
+    removeRuns(but: state)
+    let job = trainJob(round: round, attempt: attempt, state: folder(state))
     defer { for path in [job.adapter, job.output] { Self.remove(path) } }
     try PEFTFolder.write(base, baseModel: core.configuration.model, to: job.adapter)
     let core = core
@@ -200,9 +214,18 @@ actor RoundRunner {
     message.lossAfterMicronats = Self.micronats(after.natsPerToken)
     message.engine = String((await trainer.engine ?? "unknown").prefix(128))
     try await core.publish(delta, message, feedback: left)
+    removeRuns()
   }
 
-  private func trainJob(round: UInt32, attempt: UInt32) -> TrainJob {
+  /// States of runs that were given up, or are over.
+  private func removeRuns(but current: String? = nil) {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: core.home.work)) ?? []
+    for name in names where name.hasPrefix("run-") && name != current {
+      try? FileManager.default.removeItem(atPath: folder(name))
+    }
+  }
+
+  private func trainJob(round: UInt32, attempt: UInt32, state: String) -> TrainJob {
     let rules = core.charter.message.round
     let own = core.configuration.training
     let hasHeldOut = !(core.configuration.heldOut ?? []).isEmpty
@@ -221,7 +244,8 @@ actor RoundRunner {
       length: Int(rules.length), learningRate: rate,
       schedule: "constant", warmup: round == 1 ? "10%" : "2",
       seed: seed.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) },
-      optimiserIn: DurableFile.exists(optimiser) ? optimiser : nil, optimiserOut: optimiser)
+      optimiserIn: DurableFile.exists(optimiser) ? optimiser : nil, optimiserOut: optimiser,
+      state: state)
   }
 
   static func micronats(_ nats: Double) -> UInt64 {

@@ -60,6 +60,12 @@ extension Store {
     try CheckedFile.read(try workPath(name))
   }
 
+  /// The names of the files that were written so, sorted.
+  public func workNames() throws(StorageError) -> [String] {
+    try DurableFile.names(in: home.work).filter { $0.hasSuffix(CheckedFile.suffix) }
+      .map { String($0.dropLast(CheckedFile.suffix.utf8.count)) }
+  }
+
   /// Takes such a file away; it is no error when there is none.
   public func removeWork(_ name: String) throws(StorageError) {
     if readOnly { throw .readOnly }

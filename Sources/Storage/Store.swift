@@ -72,12 +72,37 @@ public final class Store: Sendable {
         try Schema.migrator.migrate(empty)
         return empty
       }
-      let queue = try DatabaseQueue(path: home.database, configuration: configuration)
+      let queue: DatabaseQueue
+      do {
+        queue = try DatabaseQueue(path: home.database, configuration: configuration)
+      } catch let error as DatabaseError
+        where readOnly && error.resultCode == .SQLITE_CANTOPEN && access(home.path, W_OK) != 0
+      {
+        // SQLite makes files beside a database even to read it. Where it cannot, a copy is read.
+        queue = try openCopy(home, configuration)
+      }
       let newer = try queue.read { try Schema.migrator.hasBeenSuperseded($0) }
       if newer { throw StorageError.newerFormat(path: home.database) }
       if !readOnly { try Schema.migrator.migrate(queue) }
       return queue
     }
+  }
+
+  private static func openCopy(
+    _ home: HomeLayout, _ configuration: Configuration
+  ) throws -> DatabaseQueue {
+    let folder = FileManager.default.temporaryDirectory.appending(
+      path: "hanse-copy-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    // The open files outlive their names.
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let copy = folder.appending(path: "hanse.sqlite").path
+    for suffix in ["", "-wal"] where DurableFile.exists(home.database + suffix) {
+      try FileManager.default.copyItem(atPath: home.database + suffix, toPath: copy + suffix)
+    }
+    let queue = try DatabaseQueue(path: copy, configuration: configuration)
+    _ = try queue.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM sqlite_master") }
+    return queue
   }
 
   /// Ends the store: folds the write-ahead log into the database and frees the home. Later calls

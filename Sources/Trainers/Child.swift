@@ -11,8 +11,8 @@ struct Child {
   let words: Int32
 
   /// Starts a command in a process group of its own, with default signals, none blocked, and no
-  /// other descriptor of ours, since all of them close on exec: a copy of another worker's input
-  /// would keep that one alive.
+  /// other descriptor of ours: a copy of another worker's input would keep that one alive, and one
+  /// of the control socket would let a foreign trainer answer the operator.
   init(_ command: [String], _ environment: [String]) throws(TrainerError) {
     let name = command.joined(separator: " ")
     guard let program = command.first else {
@@ -24,6 +24,7 @@ struct Child {
     posix_spawn_file_actions_adddup2(&actions, pipes.input.read, STDIN_FILENO)
     posix_spawn_file_actions_adddup2(&actions, pipes.output.write, STDOUT_FILENO)
     posix_spawn_file_actions_adddup2(&actions, pipes.words.write, STDERR_FILENO)
+    closeEverythingOnExec()
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     var signals = sigset_t()
@@ -84,6 +85,18 @@ struct Child {
 /// Keeps a descriptor out of the processes that this one starts.
 private func closeOnExec(_ descriptor: Int32) {
   _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+}
+
+/// Does that for every descriptor but the three streams: libraries do not mark all of theirs.
+private func closeEverythingOnExec() {
+  guard let folder = opendir("/proc/self/fd") else { return }
+  defer { closedir(folder) }
+  while let entry = readdir(folder) {
+    let name = withUnsafeBytes(of: entry.pointee.d_name) {
+      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    if let descriptor = Int32(name), descriptor > STDERR_FILENO { closeOnExec(descriptor) }
+  }
 }
 
 /// A stream socket in the file system.

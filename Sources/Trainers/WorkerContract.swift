@@ -94,13 +94,16 @@ public struct TrainJob: Codable, Sendable, Equatable {
   public var optimiserIn: String?
   /// Where to write the moments afterwards; nil forgets them.
   public var optimiserOut: String?
+  /// A folder of this job alone, where a worker that can keeps the state of the run while it goes
+  /// on, and finds it again when the same job comes a second time; nil keeps none.
+  public var state: String?
 
   /// A round with the usual settings.
   public init(
     adapter: String, output: String, data: TextSource, heldOut: TextSource? = nil, steps: Int,
     batch: Int = 4, length: Int = 512, learningRate: Double = 2e-4, schedule: String = "cosine",
     warmup: String = "10%", clip: Double = 1, seed: UInt64 = 0, order: String = "shuffled",
-    optimiserIn: String? = nil, optimiserOut: String? = nil
+    optimiserIn: String? = nil, optimiserOut: String? = nil, state: String? = nil
   ) {
     self.adapter = adapter
     self.output = output
@@ -117,6 +120,7 @@ public struct TrainJob: Codable, Sendable, Equatable {
     self.order = order
     self.optimiserIn = optimiserIn
     self.optimiserOut = optimiserOut
+    self.state = state
   }
 }
 

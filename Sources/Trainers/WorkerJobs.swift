@@ -8,18 +8,27 @@ import Transformers
 
 /// The base in memory and what can be done with it.
 public final class WorkerJobs {
-  typealias Hear = (WorkerProgress) throws -> Void
+  package typealias Hear = (WorkerProgress) throws -> Void
 
   let path: String
+  private let checkpoint: Checkpoint
   private let decoder: Decoder
   private let tokenizer: Tokenizer
   /// Tokenised text, so that a round does not begin with tokenising the same files again.
   private var texts: [(key: TextKey, stream: TokenStream)] = []
   private static let textsMax = 8
 
+  /// How much work a kill may cost.
+  private let savingInterval: Duration
+
   /// Loads and packs a base.
-  public init(model path: String, computeType: ComputeType) throws {
-    let checkpoint = try Checkpoint.open(path)
+  ///
+  /// - Parameter savingInterval: between two times that a run's state is kept.
+  public init(
+    model path: String, computeType: ComputeType, savingInterval: Duration = .seconds(30)
+  ) throws {
+    self.savingInterval = savingInterval
+    checkpoint = try Checkpoint.open(path)
     self.path = path
     tokenizer = try checkpoint.tokenizer()
     decoder = try checkpoint.decoder(computeType: computeType)
@@ -28,7 +37,7 @@ public final class WorkerJobs {
   // MARK: jobs
 
   /// Trains and writes the adapter; when it throws, nothing was written under the output's name.
-  func train(_ job: TrainJob, progress: Hear) throws -> TrainOutcome {
+  package func train(_ job: TrainJob, progress: Hear) throws -> TrainOutcome {
     try progress(WorkerProgress(phase: "loading", done: 0, all: 1))
     let contents = try PEFTFolder.read(job.adapter, for: decoder.configuration)
     let start = contents.adapter
@@ -39,10 +48,18 @@ public final class WorkerJobs {
       try Windows(stream: try stream(of: $0), length: job.length)
     }
     let before = try measure(start, on: heldOut, phase: "measuring before", progress)
+    let saved = job.state.flatMap { savedRun(in: $0, settings, windows) }
     let trainer = try Trainer(
-      decoder: decoder, adapter: start, settings: settings, windows: windows,
-      optimiser: try job.optimiserIn.map { try AdamW.read(from: $0, count: start.layout.count) })
+      decoder: decoder, adapter: saved?.adapter ?? start, settings: settings, windows: windows,
+      optimiser: try saved?.optimiser
+        ?? job.optimiserIn.map { try AdamW.read(from: $0, count: start.layout.count) },
+      stepsDone: saved?.facts.stepsDone ?? 0)
+    var lastSaved = ContinuousClock.now
     let report = try trainer.run { step in
+      if let state = job.state, ContinuousClock.now - lastSaved >= savingInterval {
+        try SavedRun(trainer: trainer, base: checkpoint, baseModel: path).writeState(to: state)
+        lastSaved = .now
+      }
       try progress(
         WorkerProgress(
           phase: "training", done: step.step, all: job.steps, loss: step.loss,
@@ -52,7 +69,8 @@ public final class WorkerJobs {
     try job.optimiserOut.map { try trainer.optimiser.write(to: $0) }
     try write(trainer.adapter, to: job.output)
     return TrainOutcome(
-      steps: report.steps, tokens: report.tokens, examples: report.steps * job.batch,
+      steps: job.steps, tokens: job.steps * settings.tokensPerStep,
+      examples: job.steps * job.batch,
       firstLoss: report.firstLoss, lastLoss: report.lastLoss, before: before, after: after,
       tokensPerSecond: report.tokensPerSecond)
   }
@@ -95,6 +113,18 @@ public final class WorkerJobs {
         message: "\(folder): cannot be written: \(String(cString: strerror(errno)))",
         hint: "the output is a folder that holds an adapter and nothing else, or does not exist")
     }
+  }
+
+  /// The run that an earlier worker left of this very job; nil when there is none that fits.
+  private func savedRun(
+    in folder: String, _ settings: TrainingSettings, _ windows: Windows
+  ) -> SavedRun? {
+    guard SavedRun.exists(in: folder), let saved = try? SavedRun.read(from: folder),
+      (try? saved.requireContinuation(
+        path: folder, settings: settings, textFingerprint: fingerprint(of: windows),
+        base: checkpoint)) != nil
+    else { return nil }
+    return saved
   }
 
   private static func settings(

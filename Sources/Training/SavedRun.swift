@@ -76,6 +76,13 @@ public struct SavedRun: Sendable {
 
   /// Writes the run into `folder`, and beside it the adapter as PEFT reads it.
   public func write(to folder: String) throws {
+    try writeState(to: folder)
+    try PEFTFolder.write(
+      adapter, baseModel: facts.baseModel, dropout: facts.settings.dropout, to: folder)
+  }
+
+  /// Writes the run alone into `folder`.
+  public func writeState(to folder: String) throws {
     try makeFolder(folder)
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
@@ -85,8 +92,6 @@ public struct SavedRun: Sendable {
         ("adapter", adapter.values), ("first_moment", optimiser.first),
         ("second_moment", optimiser.second),
       ], texts: ["run": text], to: "\(folder)/\(Self.fileName)")
-    try PEFTFolder.write(
-      adapter, baseModel: facts.baseModel, dropout: facts.settings.dropout, to: folder)
   }
 
   /// Whether `folder` holds a saved run.

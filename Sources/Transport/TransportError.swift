@@ -48,7 +48,9 @@ extension TransportError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .badAddress(let text): "\(printable(text)) is not an address like host:port"
-    case .cannotListen(let address, let reason, _): "cannot listen on \(address): \(reason)"
+    case .cannotListen(let address, let reason, _):
+      "cannot listen on \(address): \(reason)\n"
+        + "hint: change listen in hanse.toml, or end what has that port (ss -ltnp)"
     case .cannotConnect(let address, let reason): "cannot connect to \(address): \(reason)"
     case .badCertificate(let reason): "its certificate is refused: \(reason)"
     case .wrongKey(let expected, let found):

@@ -18,7 +18,7 @@ struct Evaluate: AsyncParsableCommand {
       perplexity, which is e to that.
 
       EXAMPLE
-        $ hanse evaluate --model SmolLM2-135M-Instruct.Q4_1.gguf --adapter adapter --data held.txt
+        $ hanse evaluate --model base.gguf --adapter adapter --data held.txt
 
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 not found

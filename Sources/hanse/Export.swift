@@ -17,7 +17,7 @@ struct Export: AsyncParsableCommand {
 
       EXAMPLE
         $ hanse export --format peft --out shared-adapter
-        $ hanse export --format gguf --adapter my-adapter --model m.gguf --out my-adapter.gguf
+        $ hanse export --format gguf --adapter a --model m.gguf --out a.gguf
 
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 no home, merge or file of that name, 4 refused: --out is

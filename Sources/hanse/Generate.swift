@@ -17,7 +17,7 @@ struct Generate: AsyncParsableCommand {
       tokens are drawn, and the same --seed draws the same.
 
       EXAMPLE
-        $ hanse generate --model SmolLM2-135M-Instruct.Q4_1.gguf --chat --prompt 'What is a port?'
+        $ hanse generate --model base.gguf --chat --prompt 'What is a port?'
 
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 not found

@@ -12,7 +12,8 @@ struct Hanse: AsyncParsableCommand {
       labs admitted into one shared model. The daemon, hansed, does the work; hanse asks it.
 
       EXAMPLE
-        $ hanse init --home h --name luebeck --federation baltic --model m.gguf --data text.txt
+        $ hanse init --home h --name luebeck --federation baltic \\
+            --model m.gguf --data text.txt
         $ hansed --home h &
         $ hanse status
 

@@ -34,7 +34,6 @@ struct HomeOptions: ParsableArguments {
 func openPages(home: HomeLayout) async throws -> any NodePages {
   let client = try ControlClient(path: home.controlSocket)
   if try await client.isReachable() { return client }
-  guard home.isHome else { throw home.absence }
   if let holder = Store.holder(of: home) {
     throw ControlError(
       .failed, "process \(holder) has \(home.path), but does not answer at its control socket",

@@ -14,8 +14,8 @@ struct Init: AsyncParsableCommand {
       below has a default that works.
 
       EXAMPLE
-        $ hanse init --home h --name luebeck --federation baltic --model m.gguf --data *.txt \\
-            --listen 0.0.0.0:7400
+        $ hanse init --home h --name luebeck --federation baltic \\
+            --model m.gguf --data *.txt --listen 0.0.0.0:7400
         $ hansed --home h
 
       EXIT CODES

@@ -25,8 +25,7 @@ struct Train: AsyncParsableCommand {
       tokens_per_second (median of the steps) and peak_rss_bytes.
 
       EXAMPLE
-        $ hanse train --model SmolLM2-135M-Instruct.Q4_1.gguf --data notes.txt --out adapter \\
-            --steps 200
+        $ hanse train --model base.gguf --data notes.txt --out adapter --steps 200
 
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 not found, 4 refused

@@ -53,6 +53,26 @@ struct Hansed: AsyncParsableCommand {
     }
   }
 
+  /// Runs, with the exit codes that every other command has.
+  static func main() async {
+    do {
+      var command = try parse()
+      try await command.run()
+    } catch let code as ExitCode {
+      Glibc.exit(code.rawValue)
+    } catch {
+      let code = Self.exitCode(for: error)
+      let message = Self.fullMessage(for: error)
+      if code == .success {
+        print(message)
+        Glibc.exit(0)
+      }
+      let isMarked = message.hasPrefix("Error: ")
+      complain((isMarked ? "error: " + message.dropFirst(7) : message) + "\n")
+      Glibc.exit(code == .validationFailure ? 2 : 1)
+    }
+  }
+
   private static func complain(_ text: String) {
     let bytes = Array(text.utf8)
     _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }

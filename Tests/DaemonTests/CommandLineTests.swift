@@ -47,6 +47,9 @@ import Testing
       #expect(result.errors.contains(home))
       #expect(result.errors.contains("hint: "))
     }
+    let wrong = try Command.run("hansed", ["--stop-after-round", "-1"])
+    #expect(wrong.code == 2)
+    #expect(wrong.errors.hasPrefix("error: "))
     let daemon = try Command.run("hansed", ["--home", home])
     #expect(daemon.code == 3)
     #expect(daemon.errors.contains(home))

@@ -134,6 +134,51 @@ struct DamageTests {
     }
   }
 
+  @Test func theBaseMustBeTheCharters() async throws {
+    try await offPool {
+      let scene = try Scene()
+      let base = scene.federation.folder + "/model/model.safetensors"
+      try scene.flip(base, at: 20_000)
+      try scene.federation.start(scene.victim)
+      try scene.federation.wait("the daemon names the file that differs") {
+        try scene.federation.page(StatusPage.self, scene.victim, "status").detail
+          .contains("model.safetensors")
+      }
+      try scene.flip(base, at: 20_000)
+      try scene.federation.stop(scene.victim)
+      try scene.recovers()
+    }
+  }
+
+  @Test func aPortThatIsTakenEndsTheDaemonWithItsName() async throws {
+    try await offPool {
+      let scene = try Scene()
+      let settings = try String(contentsOfFile: scene.home.configuration, encoding: .utf8)
+      let other = try String(
+        contentsOfFile: scene.federation.home("de").configuration, encoding: .utf8)
+      let listen = try #require(other.firstMatch(of: /listen = ".*"/)?.output)
+      try settings.replacing(/listen = ".*"/, with: listen)
+        .write(toFile: scene.home.configuration, atomically: true, encoding: .utf8)
+      let refused = try Command.run("hansed", ["--home", scene.home.path])
+      #expect(refused.code == 1)
+      #expect(refused.errors.contains("cannot listen on 127.0.0.1"), "\(refused.errors)")
+      #expect(refused.errors.contains("hint: "))
+    }
+  }
+
+  @Test func aCopyThatNobodyMayWriteToCanBeAudited() async throws {
+    try await offPool {
+      let scene = try Scene()
+      let copy = scene.federation.folder + "/copy"
+      try FileManager.default.copyItem(atPath: scene.home.path, toPath: copy)
+      try FileManager.default.removeItem(atPath: copy + "/identity")
+      try FileManager.default.removeItem(atPath: copy + "/hanse.toml")
+      let verified = try scene.federation.hanse(["verify", "--home", copy, "--json"])
+      #expect(verified.code == 0, "\(verified.output)\(verified.errors)")
+      #expect(try scene.federation.hanse(["log", "--home", copy]).output.contains("merge"))
+    }
+  }
+
   @Test func theKeyAndTicketsAreRefused() async throws {
     try await offPool {
       let scene = try Scene()
