@@ -13,7 +13,7 @@ public struct HomeLayout: Sendable, Hashable {
   }
 
   /// The home when none is named: `HANSE_HOME`, else `/var/lib/hanse`, or `hanse` in the folder for
-  /// an ordinary user's data.
+  /// an ordinary user's data, unless that is missing and the user may read `/var/lib/hanse`.
   public static var standard: HomeLayout {
     func variable(_ name: String) -> String? {
       getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
@@ -21,7 +21,10 @@ public struct HomeLayout: Sendable, Hashable {
     if let home = variable("HANSE_HOME") { return HomeLayout(home) }
     if geteuid() == 0 { return HomeLayout("/var/lib/hanse") }
     let data = variable("XDG_DATA_HOME") ?? (variable("HOME") ?? "") + "/.local/share"
-    return HomeLayout(data + "/hanse")
+    let own = HomeLayout(data + "/hanse")
+    // Whoever may look into the service's home, and has none, means that one.
+    let service = HomeLayout("/var/lib/hanse")
+    return !DurableFile.exists(own.path) && access(service.path, R_OK | X_OK) == 0 ? service : own
   }
 
   /// The folder that holds the key, mode 0700.

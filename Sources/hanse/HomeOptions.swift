@@ -8,7 +8,7 @@ struct HomeOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "The node's whole state. Default: HANSE_HOME, else /var/lib/hanse, or "
-        + "~/.local/share/hanse for an ordinary user.", valueName: "dir"))
+        + "~/.local/share/hanse for an ordinary user who has that.", valueName: "dir"))
   var home: String?
 
   /// The home's layout.
