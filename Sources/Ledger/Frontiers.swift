@@ -145,16 +145,13 @@ extension Logbook {
   ) throws(LedgerError) -> [LandingGroup] {
     settle()
     let expansion = try expand(merge.frontier)
-    var landing: [ContentID: UInt32] = [:]
-    for id in expansion.members { landing[id] = expansion.round }
+    var inOrder: [ContributionState] = []
     for id in expansion.members {
       guard let state = contributions[id], state.status == .admitted else { throw .wrongMembers }
-      let base = try expand(state.message.base.frontier)
-      guard base.set.isSubset(of: expansion.set) else { throw .wrongMembers }
-      for counted in base.members {
-        landing[counted] = min(landing[counted] ?? .max, state.round - 1)
-      }
+      inOrder.append(state)
     }
+    inOrder.sort { ($0.round, $0.id) < ($1.round, $1.id) }
+    let landing = try landingRounds(inOrder, in: expansion)
     let recalled = Set(roster(version: merge.rosterVersion)?.recalled ?? [])
     var groups: [UInt32: [AdmittedContribution]] = [:]
     for id in expansion.members {
@@ -169,6 +166,40 @@ extension Logbook {
 }
 
 extension Logbook {
+  /// The landing round of every contribution of a frontier: one less than the lowest round of those
+  /// that count it in their base, else the frontier's own.
+  ///
+  /// Read upwards, the first that counts a contribution decides, and only what has not landed yet
+  /// has to be looked for: years of rounds cost a step each, not a step for each pair.
+  private mutating func landingRounds(
+    _ inOrder: [ContributionState], in expansion: Expansion
+  ) throws(LedgerError) -> [ContentID: UInt32] {
+    var landing: [ContentID: UInt32] = [:]
+    var afloat: [ContentID] = []
+    var next = 0
+    var checked: Set<ContentID> = []
+    if let known = contained, known.within.isSubset(of: expansion.set) { checked = known.bases }
+    for state in inOrder {
+      let base = try expand(state.message.base.frontier)
+      // Labs of one round mostly share their base.
+      if checked.insert(state.message.base.id).inserted {
+        guard base.set.isSubset(of: expansion.set) else { throw .wrongMembers }
+      }
+      while next < inOrder.count, inOrder[next].round < state.round {
+        afloat.append(inOrder[next].id)
+        next += 1
+      }
+      afloat.removeAll { id in
+        guard base.set.contains(id) else { return false }
+        landing[id] = state.round - 1
+        return true
+      }
+    }
+    for state in inOrder where landing[state.id] == nil { landing[state.id] = expansion.round }
+    contained = (expansion.set, checked)
+    return landing
+  }
+
   /// Whether a contribution is admitted by the current seal: final.
   public mutating func isSealedContribution(_ id: ContentID) -> Bool {
     (try? admissions(under: seal))?.admittedSet.contains(id) ?? false

@@ -57,6 +57,9 @@ public struct Logbook: Sendable {
   var contributionOrder: [ContentID] = []
   var sealAdmissions: [ContentID: SealAdmissions] = [:]
   var expansions: [[UInt8]: Expansion] = [:]
+  /// Bases, by merge, whose contributions were seen to be among those of a frontier: what holds for
+  /// it holds for every frontier that has more.
+  var contained: (within: Set<ContentID>, bases: Set<ContentID>)?
   private var isSettled = true
 
   /// An empty ledger of a federation.
