@@ -154,21 +154,7 @@ extension NodeCore {
         "\(printable(seat.name)) is a member already, since roster version \(seat.since)",
         hint: "hanse pending shows who waits, hanse roster who is a member")
     }
-    let matching = writer.openRequests.filter { pending in
-      (pending.ask.name == subject || pending.ask.key.fingerprint == subject
-        || (subject.utf8.count >= 4 && pending.ask.lab.description.hasPrefix(subject)))
-    }
-    guard let pending = matching.first else {
-      throw ControlError(
-        .notFound, "nobody called \(subject.debugDescription) waits for approval",
-        hint: "hanse pending shows who does")
-    }
-    guard matching.count == 1 else {
-      throw ControlError(
-        .wrongUse, "\(matching.count) labs called \(subject.debugDescription) wait for approval",
-        hint: "name the fingerprint: "
-          + matching.map(\.ask.key.fingerprint).joined(separator: " or "))
-    }
+    let pending = try openRequest(subject)
     if logbook.roster.members.contains(where: { $0.name == pending.ask.name }) {
       throw ControlError(
         .refused, "a member is called \(printable(pending.ask.name)) already",
@@ -181,24 +167,29 @@ extension NodeCore {
     return try propose(.admit(admission))
   }
 
-  /// Shows a request no more, on this node. The others decide for themselves.
-  func decline(_ request: DeclineRequest) throws -> DeclinePage {
+  /// The one request that waits under a fingerprint, a name, or the beginning of a lab id.
+  private func openRequest(_ subject: String) throws -> PendingRequest {
     let found = writer.openRequests.filter {
-      $0.ask.key.fingerprint == request.subject || $0.ask.name == request.subject
-        || (request.subject.utf8.count >= 4
-          && $0.ask.lab.description.hasPrefix(request.subject))
+      $0.ask.name == subject || $0.ask.key.fingerprint == subject
+        || (subject.utf8.count >= 4 && $0.ask.lab.description.hasPrefix(subject))
     }
     guard let pending = found.first else {
       throw ControlError(
-        .notFound, "nobody called \(request.subject.debugDescription) waits for approval",
+        .notFound, "nobody called \(printable(subject)) waits for approval",
         hint: "hanse pending shows who does")
     }
     guard found.count == 1 else {
       throw ControlError(
-        .wrongUse, "\(found.count) labs called \(request.subject.debugDescription) wait",
+        .wrongUse, "\(found.count) labs called \(printable(subject)) wait for approval",
         hint: "name the fingerprint: "
           + found.map(\.ask.key.fingerprint).joined(separator: " or "))
     }
+    return pending
+  }
+
+  /// Shows a request no more, on this node. The others decide for themselves.
+  func decline(_ request: DeclineRequest) throws -> DeclinePage {
+    let pending = try openRequest(request.subject)
     try Declined.add(pending.ask.id, to: store)
     return DeclinePage(
       lab: Named(name: pending.ask.name, id: pending.ask.lab.description),

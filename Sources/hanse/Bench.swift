@@ -79,7 +79,7 @@ struct BenchTrain: AsyncParsableCommand {
       throw ValidationError("--model brings its own shape: leave out --shape and --layers")
     }
     if let layers, layers < 1 { throw ValidationError("--layers is at least 1") }
-    try settings.validate()
+    try settings.validateFlags()
   }
 
   private var settings: TrainingSettings {

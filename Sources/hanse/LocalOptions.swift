@@ -174,6 +174,20 @@ struct LearningOptions: ParsableArguments {
   }
 }
 
+extension TrainingSettings {
+  /// Throws, as wrong use that names the flag, for the first value out of bounds.
+  func validateFlags() throws {
+    do {
+      try validate()
+    } catch TrainingError.setting(let name, let value, let allowed) {
+      let flag = name.contains(" ") ? name : "--" + name
+      throw ValidationError("\(flag) is \(value); it must be \(allowed)")
+    } catch {
+      throw ValidationError("\(error)".replacing("\nhint: ", with: "; "))
+    }
+  }
+}
+
 /// Somebody asked the run to end; it ends after the step at hand, saved.
 struct Interruption: Error, CustomStringConvertible {
   let step: Int

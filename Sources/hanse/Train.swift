@@ -55,14 +55,7 @@ struct Train: AsyncParsableCommand {
 
   func validate() throws {
     guard saveEvery > 0 else { throw ValidationError("--save-every is at least 1") }
-    do {
-      try learning.settings(length: text.length, computeType: base.dtype).validate()
-    } catch TrainingError.setting(let name, let value, let allowed) {
-      let flag = name.contains(" ") ? name : "--" + name
-      throw ValidationError("\(flag) is \(value); it must be \(allowed)")
-    } catch {
-      throw ValidationError("\(error)".replacing("\nhint: ", with: "; "))
-    }
+    try learning.settings(length: text.length, computeType: base.dtype).validateFlags()
   }
 
   func run() async throws {
@@ -124,7 +117,7 @@ struct Train: AsyncParsableCommand {
       if let steps = SavedRun.finishedSteps(in: out) {
         throw ControlError(
           .refused, "\(out) holds a finished run of \(steps) steps",
-          hint: "give another --out, or go on with it by --resume and more --steps")
+          hint: "give another --out; --resume goes on with a run that was interrupted")
       }
       // Hours of somebody's work may be in it, so an unfinished run is put aside, not replaced.
       if let aside = try SavedRun.putAsideIfUnfinished(in: out) {

@@ -39,6 +39,9 @@ struct Hansed: AsyncParsableCommand {
       home ?? getenv("HANSE_HOME").map { String(cString: $0) }
       ?? config.flatMap(Self.folder) ?? HomeLayout.standard.path
     do {
+      if let config, access(config, R_OK) != 0 {
+        throw StorageError.system(operation: "read", path: config, number: errno)
+      }
       try await Daemon.run(
         Daemon.Options(home: folder, configuration: config, lastRound: stopAfterRound))
     } catch {

@@ -15,7 +15,9 @@ import Testing
   }
 
   @Test func wrongUseEndsWithTwo() throws {
-    for arguments in [["frobnicate"], ["train"], ["init", "--name"], ["join"]] {
+    for arguments in [
+      ["frobnicate"], ["train"], ["bench", "train", "--steps", "0"], ["init", "--name"], ["join"],
+    ] {
       let result = try Command.run("hanse", arguments)
       #expect(result.code == 2, "\(arguments) ended with \(result.code)")
       #expect(result.errors.hasPrefix("error: "), "\(result.errors)")
