@@ -159,14 +159,14 @@ let package = Package(
     // floor 9
     .executableTarget(
       name: "hansed",
-      dependencies: ["Node", "Storage", argumentParser, logging, serviceLifecycle],
+      dependencies: ["Node", "Storage", "Tensors", argumentParser, logging, serviceLifecycle],
       swiftSettings: strict),
     .executableTarget(
       name: "hanse",
       dependencies: [
         "Adapters", "Checkpoints", "Containers", "Control", "Datasets", "Deltas", "Determinism",
-        "Identities", "Ledger", "Merging", "Node", "Records", "Storage", "Tokenizers", "Trainers",
-        "Training", "Transformers", argumentParser,
+        "Identities", "Ledger", "Merging", "Node", "Records", "Storage", "Tensors", "Tokenizers",
+        "Trainers", "Training", "Transformers", argumentParser,
       ],
       swiftSettings: strict),
 

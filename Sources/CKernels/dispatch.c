@@ -23,14 +23,24 @@ int hk_isa_best(void) {
   return hk_isa_portable;
 }
 
+// In the order of their numbers.
+static const char *const names[] = {"portable", "avx2", "avx512", "avx512_fp16", "amx"};
+
+const char *hk_isa_name(int isa) {
+  return isa >= 0 && isa < (int)(sizeof names / sizeof *names) ? names[isa] : NULL;
+}
+
+int hk_isa_named(const char *name) {
+  for (int isa = 0; hk_isa_name(isa); isa++)
+    if (strcmp(name, names[isa]) == 0) return isa;
+  return -1;
+}
+
+// A name that is none is refused by the programs before they come here.
 static void choose_isa(void) {
   const char *text = getenv("HANSE_MAX_ISA");
-  int best = hk_isa_best(), wanted = best;
-  if (text && strcmp(text, "portable") == 0) wanted = hk_isa_portable;
-  if (text && strcmp(text, "avx2") == 0) wanted = hk_isa_avx2;
-  if (text && strcmp(text, "avx512") == 0) wanted = hk_isa_avx512;
-  if (text && strcmp(text, "avx512_fp16") == 0) wanted = hk_isa_avx512_fp16;
-  everybody = wanted < best ? wanted : best;
+  int best = hk_isa_best(), wanted = text ? hk_isa_named(text) : -1;
+  everybody = wanted >= 0 && wanted < best ? wanted : best;
 }
 
 int hk_isa(void) {

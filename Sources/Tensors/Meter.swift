@@ -111,14 +111,3 @@ public enum Meter {
     return (0..<rounds).map { _ in operations / work(repeats) }.max() ?? 0
   }
 }
-
-/// The instruction set in use, by its name in `HANSE_MAX_ISA`.
-public var instructionSet: String {
-  switch Int(hk_isa()) {
-  case hk_isa_amx: "amx"
-  case hk_isa_avx512_fp16: "avx512_fp16"
-  case hk_isa_avx512: "avx512"
-  case hk_isa_avx2: "avx2"
-  default: "portable"
-  }
-}

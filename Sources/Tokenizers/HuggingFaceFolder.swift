@@ -57,7 +57,9 @@ struct HuggingFaceFolder {
     return try Tokenizer(
       vocabulary: vocabulary, preTokenizer: preTokenizer, normalizer: normalizer,
       stripsFirstBlank: decoding.stripsFirstBlank,
-      endOfSequence: endOfSequence(configuration, tokens),
+      marks: Tokenizer.Marks(
+        endOfSequence: try endOfSequence(configuration, tokens), beginning: try beginning(),
+        furtherStops: try furtherStops()),
       chatTemplate: chatTemplate(configuration), path: path)
   }
 
@@ -155,6 +157,39 @@ struct HuggingFaceFolder {
     let model = try Self.read(folder + "/config.json")
     let id = model?["eos_token_id"]?.integer ?? model?["eos_token_id"]?.array?.first?.integer
     return id.flatMap(Int32.init(exactly:))
+  }
+
+  /// What the post-processor's template puts before a text.
+  private func beginning() throws -> [Int32] {
+    for step in steps(json["post_processor"], in: "processors")
+    where step["type"]?.string == "TemplateProcessing" {
+      var ids: [Int32] = []
+      for piece in step["single"]?.array ?? [] {
+        guard let name = piece["SpecialToken"]?["id"]?.string else { return ids }
+        let named = step["special_tokens"]?[name]?["ids"]?.array ?? []
+        guard !named.isEmpty, named.count <= 16 else {
+          throw malformed("post_processor", "it does not say which token \(printable(name)) is")
+        }
+        ids += try named.map {
+          guard let id = $0.integer.flatMap(Int32.init(exactly:)) else {
+            throw malformed("post_processor", "the id of \(printable(name)) is no number")
+          }
+          return id
+        }
+      }
+      return ids
+    }
+    return []
+  }
+
+  /// All tokens that end an answer by the model's own configuration files.
+  private func furtherStops() throws -> [Int32] {
+    try ["generation_config.json", "config.json"].flatMap { name in
+      let value = try Self.read(folder + "/" + name)?["eos_token_id"]
+      return (value?.array ?? [value].compactMap(\.self)).prefix(64).compactMap {
+        $0.integer.flatMap(Int32.init(exactly:))
+      }
+    }
   }
 
   private func chatTemplate(_ configuration: JSONValue?) throws -> String? {

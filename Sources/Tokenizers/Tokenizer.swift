@@ -17,15 +17,20 @@ public struct Tokenizer: Sendable {
   public let documentSeparator: Int32
   /// The token that ends a sequence.
   public let endOfSequence: Int32
+  /// What the model's own tokenizer puts before a text, such as `<|begin_of_text|>`; often nothing.
+  /// Training and evaluation leave it out; an answer should begin with it.
+  public let beginning: [Int32]
+  /// Further tokens that the model's files name as ends of an answer.
+  private let furtherStops: [Int32]
   /// The model's chat template, a Jinja text, where it has one.
   public let chatTemplate: String?
 
   init(
     vocabulary: Vocabulary, preTokenizer: PreTokenizer, normalizer: Normalizer,
-    stripsFirstBlank: Bool, endOfSequence: Int32?, chatTemplate: String?, path: String
+    stripsFirstBlank: Bool, marks: Marks, chatTemplate: String?, path: String
   ) throws {
     let textEnd = vocabulary.id(ofSpecial: "<|endoftext|>")
-    guard let end = endOfSequence ?? textEnd else {
+    guard let end = marks.endOfSequence ?? textEnd else {
       throw TokenizerError.malformed(
         path: path, place: "special tokens",
         reason: "no token is named as the end of a sequence, and there is no <|endoftext|>")
@@ -35,13 +40,26 @@ public struct Tokenizer: Sendable {
         path: path, place: "special tokens",
         reason: "the end-of-sequence token \(end) is outside the vocabulary")
     }
+    for id in marks.beginning where id < 0 || Int(id) >= vocabulary.tokens.count {
+      throw TokenizerError.malformed(
+        path: path, place: "special tokens", reason: "the token \(id) is outside the vocabulary")
+    }
     self.vocabulary = vocabulary
     self.preTokenizer = preTokenizer
     self.normalizer = normalizer
     self.stripsFirstBlank = stripsFirstBlank
     self.chatTemplate = chatTemplate
     self.endOfSequence = end
+    beginning = marks.beginning
+    furtherStops = marks.furtherStops
     documentSeparator = textEnd ?? end
+  }
+
+  /// Tokens that a model's files name for a purpose.
+  struct Marks {
+    var endOfSequence: Int32?
+    var beginning: [Int32] = []
+    var furtherStops: [Int32] = []
   }
 
   /// How many ids there are; ids are below it.
@@ -50,10 +68,16 @@ public struct Tokenizer: Sendable {
   /// The id of a special token, by its exact text.
   public func id(ofSpecial text: String) -> Int32? { vocabulary.id(ofSpecial: text) }
 
-  /// Ids at which generation ends: the end of a sequence, of a text, and of a chat turn.
+  /// Ids at which generation ends: the end of a sequence, of a text, and of a chat turn, by their
+  /// usual names and as the model's files name them.
   public var stopTokens: [Int32] {
-    let turnEnds = ["<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>"]
-    return Array(Set(turnEnds.compactMap(id(ofSpecial:)) + [endOfSequence])).sorted()
+    let turnEnds = [
+      "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>",
+      "<|assistant_end|>",
+    ]
+    return Array(
+      Set(turnEnds.compactMap(id(ofSpecial:)) + [endOfSequence] + furtherStops)
+    ).sorted()
   }
 
   /// The ids of a text. No special token is added, and text that spells one stays text.

@@ -56,10 +56,24 @@ extension Tokenizer {
       looksUpWords: PreTokenizer.looksUpWords(ggufName: pre), unknown: nil, path: path)
     try self.init(
       vocabulary: vocabulary, preTokenizer: preTokenizer,
-      normalizer: Normalizer(), stripsFirstBlank: false,
-      endOfSequence: metadata["tokenizer.ggml.eos_token_id"]?.integer.flatMap(
-        Int32.init(exactly:)),
+      normalizer: Normalizer(), stripsFirstBlank: false, marks: Marks(metadata, pre: pre),
       chatTemplate: metadata["tokenizer.chat_template"]?.string, path: path)
+  }
+}
+
+extension Tokenizer.Marks {
+  /// What the keys of a GGUF file name. Some vocabularies begin a text with their first token
+  /// though no key says so, as llama.cpp knows by their `tokenizer.ggml.pre`.
+  init(_ metadata: [String: MetadataValue], pre: String) {
+    func id(_ name: String) -> Int32? {
+      metadata["tokenizer.ggml.\(name)_token_id"]?.integer.flatMap(Int32.init(exactly:))
+    }
+    endOfSequence = id("eos")
+    furtherStops = ["eot", "eom"].compactMap(id)
+    let begins =
+      metadata["tokenizer.ggml.add_bos_token"]?.bool
+      ?? ["llama3", "llama-v3", "llama-bpe", "tekken"].contains(pre)
+    if begins, let first = id("bos") { beginning = [first] }
   }
 }
 

@@ -42,6 +42,9 @@ public struct Evaluation: Sendable, Equatable, Codable {
 /// Tokens that evaluation hands the decoder at once: enough to fill the cores, little memory.
 private let tokensAtOnce = 2048
 
+/// Windows of one length that evaluation hands the decoder at once.
+func windowsJudgedAtOnce(length: Int) -> Int { max(1, tokensAtOnce / length) }
+
 /// Judges a decoder with an adapter (nil is the plain base) on all windows.
 ///
 /// The loss of a window is over its positions 1…length−1; the last, shorter window counts too. The
@@ -53,7 +56,7 @@ public func evaluate(
 ) throws -> Evaluation {
   try checkTokens(of: windows, vocabulary: decoder.configuration.vocabulary)
   try decoder.setAdapter(adapter)
-  let atOnce = max(1, tokensAtOnce / windows.length)
+  let atOnce = windowsJudgedAtOnce(length: windows.length)
   var sum = LossSum()
   for start in stride(from: 0, to: windows.fullCount, by: atOnce) {
     let rows = Array(start..<min(start + atOnce, windows.fullCount))

@@ -7,8 +7,8 @@ import Transformers
 public struct GenerationSettings: Sendable, Equatable {
   /// The most tokens to append.
   public var maximumTokens = 64
-  /// 0 takes the likeliest token always; 1 draws as the model predicts; more is more even.
-  public var temperature = 0.0
+  /// How the next token is chosen.
+  public var choice = TokenChoice()
   /// Decides the draws.
   public var seed: UInt64 = 0
   /// Tokens that end the answer; they are not part of it.
@@ -18,30 +18,72 @@ public struct GenerationSettings: Sendable, Equatable {
   public init() {}
 }
 
+/// An answer, and what it took.
+public struct Generation: Sendable, Equatable {
+  /// Why no more tokens came.
+  public enum End: Sendable, Equatable {
+    /// The model drew a token that ends an answer.
+    case stopToken(Int32)
+    /// The listener had heard enough.
+    case listener
+    /// As many tokens as were asked for.
+    case length
+  }
+
+  /// The appended tokens, without the one that stopped it.
+  public let tokens: [Int32]
+  /// Why no more came.
+  public let end: End
+  /// Tokens of the prompt.
+  public let promptTokens: Int
+  /// Time from the prompt's first token to the logits behind its last.
+  public let promptSeconds: Double
+  /// Time from there to the end.
+  public let seconds: Double
+
+  /// Tokens of the prompt read a second.
+  public var promptTokensPerSecond: Double { Double(promptTokens) / max(promptSeconds, 1e-9) }
+  /// Tokens drawn a second; the first comes of the prompt's own logits and counts too.
+  public var tokensPerSecond: Double { Double(tokens.count) / max(seconds, 1e-9) }
+}
+
 /// Continues `prompt` with the decoder, under the adapter given (nil is the plain base).
 ///
-/// Returns the appended tokens without the one that stopped it. `heard` gets each as it comes and
-/// ends the answer by returning false. Throws ``TrainingError`` for an empty prompt, one that has
-/// tokens beyond the vocabulary, or one that leaves no room for an answer.
+/// `heard` gets each token as it comes and ends the answer by returning false. Throws
+/// ``TrainingError`` for settings out of bounds, an empty prompt, one that has tokens beyond the
+/// vocabulary, or one that leaves no room for an answer.
 public func generate(
   _ decoder: Decoder, adapter: Adapter?, prompt: [Int32], settings: GenerationSettings,
   heard: (Int32) throws -> Bool = { _ in true }
-) throws -> [Int32] {
+) throws -> Generation {
   try check(prompt, settings: settings, configuration: decoder.configuration)
   try decoder.setAdapter(adapter)
   let cache = decoder.makeCache(capacity: prompt.count + settings.maximumTokens)
+  let start = monotonicSeconds()
   var logits: [Float] = []
   for token in prompt { logits = decoder.step(token: token, cache: cache) }
+  let read = monotonicSeconds()
   var generator = SeededGenerator(seed: settings.seed)
   var answer: [Int32] = []
+  var end = Generation.End.length
   while answer.count < settings.maximumTokens {
-    let token = draw(from: logits, temperature: settings.temperature, generator: &generator)
-    guard !settings.stops.contains(token) else { break }
+    let token = settings.choice.draw(from: logits, generator: &generator)
+    guard !settings.stops.contains(token) else {
+      end = .stopToken(token)
+      break
+    }
     answer.append(token)
-    guard try heard(token), answer.count < settings.maximumTokens else { break }
-    logits = decoder.step(token: token, cache: cache)
+    guard try heard(token) else {
+      end = .listener
+      break
+    }
+    if answer.count < settings.maximumTokens {
+      logits = decoder.step(token: token, cache: cache)
+    }
   }
-  return answer
+  return Generation(
+    tokens: answer, end: end, promptTokens: prompt.count, promptSeconds: read - start,
+    seconds: monotonicSeconds() - read)
 }
 
 private func check(
@@ -50,10 +92,7 @@ private func check(
   guard !prompt.isEmpty else {
     throw TrainingError.setting(name: "the prompt", value: "empty", allowed: "one token or more")
   }
-  guard settings.temperature.isFinite, settings.temperature >= 0 else {
-    throw TrainingError.setting(
-      name: "temperature", value: "\(settings.temperature)", allowed: "0 or above")
-  }
+  try settings.choice.validate()
   guard (1...1 << 20).contains(settings.maximumTokens) else {
     throw TrainingError.setting(
       name: "max-tokens", value: "\(settings.maximumTokens)", allowed: "1 to \(1 << 20)")
@@ -65,21 +104,4 @@ private func check(
   guard total <= configuration.maximumPositions else {
     throw TrainingError.tooLong(tokens: total, limit: configuration.maximumPositions)
   }
-}
-
-/// The likeliest token, or one drawn from the softmax of logits / temperature.
-func draw(
-  from logits: [Float], temperature: Double, generator: inout SeededGenerator
-) -> Int32 {
-  var best = 0
-  for index in logits.indices where logits[index] > logits[best] { best = index }
-  guard temperature > 0 else { return Int32(best) }
-  let weights = logits.map { exp((Double($0) - Double(logits[best])) / temperature) }
-  var left = generator.nextUnit() * weights.reduce(0, +)
-  for (index, weight) in weights.enumerated() {
-    left -= weight
-    if left < 0 { return Int32(index) }
-  }
-  // Rounding can leave a last sliver; the likeliest is as good as any there.
-  return Int32(best)
 }

@@ -18,18 +18,22 @@ public struct MemoryPlan: Sendable, Equatable {
 
   /// Keeps activations if that fits into `limit` bytes, else computes them again.
   ///
-  /// - Parameter limit: nil asks the system how much is left; where it cannot say, all fits.
+  /// - Parameters:
+  ///   - judges: whether held-out text is judged between the steps.
+  ///   - limit: nil asks the system how much is left; where it cannot say, all fits.
   ///
   /// Throws ``TrainingError/tooLittleMemory(_:available:)`` with the figures when neither fits.
   public init(
     configuration: DecoderConfiguration, settings: TrainingSettings, layout: AdapterLayout,
-    limit: Int? = nil
+    judges: Bool = false, limit: Int? = nil
   ) throws {
     let available = limit ?? availableBytes() ?? .max
     for recomputes in [false, true] {
       let needs = try MemoryNeeds(
         configuration: configuration, computeType: settings.computeType, layout: layout,
-        batch: settings.batch, length: settings.length, recomputes: recomputes)
+        batch: settings.batch, length: settings.length, recomputes: recomputes,
+        dropsOut: settings.dropout > 0,
+        judges: judges ? windowsJudgedAtOnce(length: settings.length) : 0)
       if needs.peak <= available {
         self.needs = needs
         self.recomputes = recomputes

@@ -15,12 +15,14 @@ public struct MemoryNeeds: Sendable, Equatable {
   /// The most that is held at a time, without the program itself.
   public var peak: Int { weights + max(reading, activations + adapter) }
 
-  /// What training windows of `length` tokens, `batch` at a time, takes.
+  /// What training windows of `length` tokens, `batch` at a time, takes; with `dropsOut` inputs
+  /// are dropped on the way, with `judges` other windows of that length are judged, that many at a
+  /// time, between the steps.
   ///
   /// - Throws: `TransformersError` for a shape that makes no sense or a layout that does not fit.
   public init(
     configuration: DecoderConfiguration, computeType: ComputeType, layout: AdapterLayout,
-    batch: Int, length: Int, recomputes: Bool
+    batch: Int, length: Int, recomputes: Bool, dropsOut: Bool = false, judges: Int = 0
   ) throws {
     let shape = try configuration.checked()
     let storage: Storage = computeType == .bf16 ? .bf16 : .f32
@@ -36,11 +38,15 @@ public struct MemoryNeeds: Sendable, Equatable {
     reading = 4 * FrozenModel.largestTensor(shape)
     // Two copies of the values, gradient, two moments, and both orientations of each factor.
     adapter = 28 * layout.count
-    activations =
+    let fitting = try ModelAdapter(layout: layout, configuration: shape)
+    func pass(_ purpose: Purpose, batch: Int) -> Int {
       PassPlan(
         shape: shape, capacity: Decoder.windowsTogether(batch: batch, length: length),
-        length: length, purpose: .gradient, storage: storage,
-        adapter: try ModelAdapter(layout: layout, configuration: shape), recomputes: recomputes
+        length: length, purpose: purpose, storage: storage, adapter: fitting,
+        recomputes: recomputes, dropsOut: dropsOut && purpose == .gradient
       ).layout.size
+    }
+    // The decoder keeps both.
+    activations = pass(.gradient, batch: batch) + (judges > 0 ? pass(.loss, batch: judges) : 0)
   }
 }

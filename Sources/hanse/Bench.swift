@@ -79,7 +79,7 @@ struct BenchTrain: AsyncParsableCommand {
       throw ValidationError("--model brings its own shape: leave out --shape and --layers")
     }
     if let layers, layers < 1 { throw ValidationError("--layers is at least 1") }
-    try settings.validateFlags()
+    try asWrongUse { try settings.validate() }
   }
 
   private var settings: TrainingSettings {

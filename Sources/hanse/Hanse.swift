@@ -1,5 +1,6 @@
 import ArgumentParser
 import Node
+import Tensors
 
 /// The root of the command line: one verb a file.
 @main
@@ -51,6 +52,7 @@ struct Hanse: AsyncParsableCommand {
     Speech.prepare()
     do {
       var command = try parseAsRoot()
+      try MachineSettings.check()
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {

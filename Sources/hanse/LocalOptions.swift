@@ -174,17 +174,15 @@ struct LearningOptions: ParsableArguments {
   }
 }
 
-extension TrainingSettings {
-  /// Throws, as wrong use that names the flag, for the first value out of bounds.
-  func validateFlags() throws {
-    do {
-      try validate()
-    } catch TrainingError.setting(let name, let value, let allowed) {
-      let flag = name.contains(" ") ? name : "--" + name
-      throw ValidationError("\(flag) is \(value); it must be \(allowed)")
-    } catch {
-      throw ValidationError("\(error)".replacing("\nhint: ", with: "; "))
-    }
+/// Checks flags; the first value out of bounds is wrong use that names its flag.
+func asWrongUse(_ check: () throws -> Void) throws {
+  do {
+    try check()
+  } catch TrainingError.setting(let name, let value, let allowed) {
+    let flag = name.contains(" ") ? name : "--" + name
+    throw ValidationError("\(flag) is \(value); it must be \(allowed)")
+  } catch {
+    throw ValidationError("\(error)".replacing("\nhint: ", with: "; "))
   }
 }
 
@@ -272,17 +270,5 @@ extension Speech {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let data = try encoder.encode(Versioned(content: content))
     say([String(decoding: data, as: UTF8.self)])
-  }
-
-  /// Text without a line's end, at once.
-  static func piece(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 && errno == EINTR { continue }
-      // Nobody can be told when the output itself is gone; the code still says it.
-      guard count > 0 else { exit(1) }
-      rest = rest.dropFirst(count)
-    }
   }
 }

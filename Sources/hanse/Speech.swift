@@ -5,6 +5,7 @@ import Datasets
 import Glibc
 import Node
 import Storage
+import Tensors
 import Tokenizers
 import Training
 
@@ -40,18 +41,64 @@ enum Speech {
   /// Talk, on standard error.
   static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
 
+  /// Text without a line's end, at once.
+  static func piece(_ text: String, to descriptor: Int32) {
+    write(Array(text.utf8), to: descriptor)
+  }
+
   private static func write(_ text: String, to descriptor: Int32) {
-    let bytes = Array(text.utf8)
+    write(Array(text.utf8), to: descriptor)
+  }
+
+  /// Bytes as they are.
+  static func write(_ bytes: [UInt8], to descriptor: Int32) {
     var written = 0
     while written < bytes.count {
       let count = bytes.withUnsafeBytes {
         Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
       }
       if count < 0 && errno == EINTR { continue }
-      // Nobody can be told when the output itself is gone; the code still says it.
-      guard count > 0 else { exit(1) }
+      guard count > 0 else { endWithout(descriptor, errno) }
       written += count
     }
+  }
+
+  /// Ends the process, for nobody hears it any more.
+  private static func endWithout(_ descriptor: Int32, _ number: Int32) -> Never {
+    // A reader that has read enough, as `head` does, is no failure: the process ends as every
+    // program does that does not hold the signal back.
+    if number == EPIPE {
+      signal(SIGPIPE, SIG_DFL)
+      raise(SIGPIPE)
+    }
+    if descriptor == STDOUT_FILENO {
+      note("error: cannot write standard output: \(String(cString: strerror(number)))")
+    }
+    exit(1)
+  }
+
+  /// All of standard input as text, without the end of its last line; bytes that are not UTF-8
+  /// count as U+FFFD. Throws when it cannot be read or is longer than `limit` bytes.
+  static func readInput(limit: Int) throws -> String {
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = read(STDIN_FILENO, &chunk, chunk.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else {
+        throw ControlError(
+          .failed, "cannot read standard input: \(String(cString: strerror(errno)))")
+      }
+      guard count > 0 else { break }
+      bytes += chunk[..<count]
+      guard bytes.count <= limit else {
+        throw ControlError(
+          .wrongUse, "standard input is longer than \(limit >> 20) MiB", hint: "give less text")
+      }
+    }
+    if bytes.last == 0x0A { bytes.removeLast() }
+    if bytes.last == 0x0D { bytes.removeLast() }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   // MARK: endings
@@ -94,7 +141,7 @@ enum Speech {
     case let error as NodeError: kind(of: error)
     case CheckpointError.notFound, TokenizerError.missing: .notFound
     case DatasetError.noFiles, DatasetError.unknownKind, DatasetError.badSetting: .wrongUse
-    case TrainingError.setting: .wrongUse
+    case TrainingError.setting, is MachineSettingError: .wrongUse
     case TrainingError.doesNotContinue, TrainingError.tooLittleMemory: .refused
     default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed
     }

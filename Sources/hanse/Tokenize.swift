@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Glibc
 import Tokenizers
 
@@ -33,7 +34,10 @@ struct Tokenize: AsyncParsableCommand {
     while true {
       let count = read(STDIN_FILENO, &chunk, chunk.count)
       if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw StreamFailure(action: "read standard input") }
+      guard count >= 0 else {
+        throw ControlError(
+          .failed, "cannot read standard input: \(String(cString: strerror(errno)))")
+      }
       guard count > 0 else { break }
       var output: [UInt8] = []
       var rest = chunk[..<count]
@@ -44,12 +48,12 @@ struct Tokenize: AsyncParsableCommand {
         pending.removeAll(keepingCapacity: true)
       }
       pending += rest
-      try emit(output)
+      Speech.write(output, to: STDOUT_FILENO)
     }
     guard !pending.isEmpty else { return }
     var output: [UInt8] = []
     render(tokenizer.encode(bytes: pending), into: &output)
-    try emit(output)
+    Speech.write(output, to: STDOUT_FILENO)
   }
 
   private func render(_ ids: [Int32], into output: inout [UInt8]) {
@@ -60,24 +64,5 @@ struct Tokenize: AsyncParsableCommand {
     }
     if json { output.append(UInt8(ascii: "]")) }
     output.append(0x0A)
-  }
-
-  private func emit(_ bytes: [UInt8]) throws {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let written = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-      if written < 0, errno == EINTR { continue }
-      guard written > 0 else { throw StreamFailure(action: "write standard output") }
-      rest = rest.dropFirst(written)
-    }
-  }
-}
-
-/// A standard stream that does not work.
-private struct StreamFailure: Error, CustomStringConvertible {
-  let description: String
-
-  init(action: String) {
-    description = "cannot \(action): \(String(cString: strerror(errno)))"
   }
 }

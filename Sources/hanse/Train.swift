@@ -55,7 +55,9 @@ struct Train: AsyncParsableCommand {
 
   func validate() throws {
     guard saveEvery > 0 else { throw ValidationError("--save-every is at least 1") }
-    try learning.settings(length: text.length, computeType: base.dtype).validateFlags()
+    try asWrongUse {
+      try learning.settings(length: text.length, computeType: base.dtype).validate()
+    }
   }
 
   func run() async throws {

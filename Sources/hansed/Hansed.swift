@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Node
 import Storage
+import Tensors
 
 /// The daemon's door: reads its options and runs the node.
 @main
@@ -39,6 +40,7 @@ struct Hansed: AsyncParsableCommand {
       home ?? getenv("HANSE_HOME").map { String(cString: $0) }
       ?? config.flatMap(Self.folder) ?? HomeLayout.standard.path
     do {
+      try MachineSettings.check()
       if let config, access(config, R_OK) != 0 {
         throw StorageError.system(operation: "read", path: config, number: errno)
       }
@@ -50,6 +52,7 @@ struct Hansed: AsyncParsableCommand {
       if lines.count > 1 { Self.complain(lines[1] + "\n") }
       switch error {
       case StorageError.notAHome, StorageError.incompleteHome: throw ExitCode(3)
+      case is MachineSettingError: throw ExitCode(2)
       default: break
       }
       throw ExitCode(1)

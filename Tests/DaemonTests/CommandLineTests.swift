@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TinyModels
 
 @Suite struct CommandLineTests {
   @Test(arguments: [
@@ -39,6 +40,64 @@ import Testing
     #expect(codec.code == 0, "\(codec.errors)")
     #expect(codec.output.contains("\"bits_per_number\":"))
     #expect(try Command.run("hanse", ["bench", "train", "--shape", "none"]).code == 2)
+  }
+
+  @Test(arguments: [
+    ("HANSE_MAX_ISA", "avx51", "portable, avx2, avx512, avx512_fp16, amx"),
+    ("HANSE_MAX_ISA", "", "portable"), ("HANSE_THREADS", "two", "at least 1"),
+    ("HANSE_THREADS", "0", "at least 1"),
+  ])
+  func aMachineSettingThatMeansNothingIsRefused(_ name: String, _ value: String, _ allowed: String)
+    throws
+  {
+    for (program, arguments) in [("hanse", ["bench", "fold"]), ("hansed", ["--home", "/none"])] {
+      let result = try Command.run(program, arguments, environment: [name: value])
+      #expect(result.code == 2, "\(result.errors)")
+      #expect(result.errors.hasPrefix("error: the environment variable \(name) is “\(value)”"))
+      #expect(result.errors.contains(allowed))
+      #expect(result.output.isEmpty)
+    }
+    #expect(try Command.run("hanse", ["--help"], environment: [name: value]).code == 0)
+  }
+
+  /// A reader that has read enough ends the writer without a word, as `head` ends every program.
+  @Test func aClosedPipeEndsQuietly() throws {
+    let folder = "/tmp/hanse-pipe-\(UUID().uuidString)"
+    try TinyModel.write(to: folder)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let line = String(repeating: "a b c ", count: 20_000) + "\n"
+    for verb in ["tokenize --model \(folder)", "log --help", "generate --help"] {
+      let process = Process()
+      process.executableURL = URL(filePath: "/bin/bash")
+      // The writer waits until the reader is gone, so that its first word meets a closed pipe.
+      process.arguments = [
+        "-c", "{ sleep 0.3; cat \"$0\" | \"$1\" \(verb); echo $? >\"$0.code\"; } | true",
+        folder + "/text", Command.products.appending(path: "hanse").path,
+      ]
+      try Data(line.utf8).write(to: URL(filePath: folder + "/text"))
+      FileManager.default.createFile(atPath: folder + "/errors", contents: nil)
+      process.standardError = try FileHandle(forWritingTo: URL(filePath: folder + "/errors"))
+      try process.run()
+      process.waitUntilExit()
+      let errors = try String(contentsOfFile: folder + "/errors", encoding: .utf8)
+      #expect(errors.isEmpty, "\(verb): \(errors)")
+      let code = try String(contentsOfFile: folder + "/text.code", encoding: .utf8)
+      #expect(code == "141\n", "\(verb): \(code)")
+    }
+  }
+
+  @Test func whatCannotBeWrittenIsSaid() throws {
+    let process = Process()
+    process.executableURL = URL(filePath: "/bin/bash")
+    let hanse = Command.products.appending(path: "hanse").path
+    process.arguments = ["-c", "\"$0\" --version >/dev/full", hanse]
+    let errors = Pipe()
+    process.standardError = errors
+    try process.run()
+    let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 1)
+    #expect(text.hasPrefix("error: cannot write standard output: "))
   }
 
   @Test func aMissingHomeIsNamed() throws {

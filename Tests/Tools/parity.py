@@ -27,6 +27,12 @@ import transformers
 
 CHECKS = ["evaluate", "export", "import", "train", "generate"]
 PROMPT = "The three largest cities of Germany are"
+PROMPTS = [
+    PROMPT, "Once upon a time, in a small village by the sea,", "def fibonacci(n):",
+    "Die Hanse war ein Bund von Kaufleuten, der", "The capital of France is", "1, 2, 3, 5, 8, 13,",
+    "To make a good bread you need", "Q: Why is the sky blue? A:",
+    "In physics, the second law of thermodynamics says that", "Dear Sir or Madam,",
+]
 
 
 class Parity:
@@ -194,20 +200,34 @@ class Parity:
             self.models = {}
 
     def check_generate(self):
-        prompt = json.loads(self.hanse(
-            "tokenize", "--model", self.options.model, "--json", text=PROMPT + "\n"))
-        answer = self.hanse("generate", "--model", self.options.model, "--prompt", PROMPT,
-                            "--max-tokens", 24, "--dtype", "f32")
-        text = json.loads(self.hanse("tokenize", "--model", self.options.model, "--json",
-                                     text=PROMPT + answer.split("\n")[0] + "\n"))
-        out = self.model("float32").generate(
-            torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0].tolist()
-        shorter = min(len(out), len(text))
-        good = shorter > len(prompt) + 4 and out[:shorter] == text[:shorter]
-        self.failures += not good
-        print(f"{'ok  ' if good else 'FAIL'} greedy continuation, {shorter - len(prompt)} tokens: "
-              f"{answer.strip()!r}", flush=True)
-
+        """Greedy answers token by token, with hanse's own stop tokens on both sides."""
+        same = 0
+        for prompt in PROMPTS:
+            ids = json.loads(self.hanse(
+                "tokenize", "--model", self.options.model, "--json",
+                text=prompt.replace("\n", " ") + "\n"))
+            ours = json.loads(self.hanse(
+                "generate", "--model", self.options.model, "--prompt", prompt.replace("\n", " "),
+                "--max-tokens", 64, "--dtype", "f32", "--json"))
+            model = self.model("float32")
+            with torch.no_grad():
+                out = model.generate(
+                    torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                    max_new_tokens=64, do_sample=False, pad_token_id=0, eos_token_id=[0, 2],
+                    output_logits=True, return_dict_in_generate=True)
+            theirs = [t for t in out.sequences[0].tolist()[len(ids):] if t not in (0, 2)]
+            good = ours["prompt_tokens"] == len(ids) and theirs == ours["token_ids"]
+            same += good
+            self.failures += not good
+            gaps = [(top[0] - top[1]).item() for top in (
+                logits[0].topk(2).values for logits in out.logits)]
+            apart = next((i for i, (a, b) in enumerate(zip(theirs, ours["token_ids"])) if a != b),
+                         None)
+            print(f"{'ok  ' if good else 'FAIL'} {prompt[:40]!r}: {len(theirs)} tokens, ended by "
+                  f"{ours['stop_reason']}, closest choice {min(gaps):.4f} apart in logits"
+                  + ("" if good else f"; first other token at {apart}, where it was "
+                     f"{gaps[apart or 0]:.4f}"), flush=True)
+        print(f"     {same} of {len(PROMPTS)} greedy answers are the same", flush=True)
 
     def check_llama(self):
         """The likeliest next tokens under an adapter: PEFT's, beside llama.cpp's.

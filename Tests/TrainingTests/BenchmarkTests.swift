@@ -70,5 +70,14 @@ import Transformers
       try plan(again.needs.peak - 1)
     }
     #expect(try #require(availableBytes()) > 1 << 20)
+    // Dropout needs room for an input, and judging held-out text a pass of its own.
+    var dropping = settings
+    dropping.dropout = 0.1
+    let more = try MemoryPlan(
+      configuration: shape, settings: dropping, layout: layout, limit: .max)
+    #expect(more.needs.activations > kept.needs.activations)
+    let judging = try MemoryPlan(
+      configuration: shape, settings: settings, layout: layout, judges: true, limit: .max)
+    #expect(judging.needs.activations > kept.needs.activations)
   }
 }

@@ -73,7 +73,8 @@ struct RealModelTests {
       [ChatMessage(role: "user", content: "What is the capital of France?")],
       addGenerationPrompt: true)
     let answer = try generate(
-      try checkpoint.decoder(computeType: .bf16), adapter: nil, prompt: prompt, settings: settings)
+      try checkpoint.decoder(computeType: .bf16), adapter: nil, prompt: prompt, settings: settings
+    ).tokens
     #expect(tokenizer.decode(answer).contains("Paris"))
   }
 }

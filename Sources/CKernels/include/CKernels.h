@@ -81,8 +81,14 @@ enum {
 /// The widest set this processor has.
 int hk_isa_best(void);
 
-/// The set in use; hk_isa_best() at first, or what HANSE_MAX_ISA (portable, avx2, avx512,
-/// avx512_fp16) caps it at. A weight stays with the set it was packed for.
+/// A set's name in HANSE_MAX_ISA (portable, avx2, avx512, avx512_fp16, amx); NULL for no set.
+const char *_Nullable hk_isa_name(int isa);
+
+/// The set of that name; -1 for none.
+int hk_isa_named(const char *name);
+
+/// The set in use; hk_isa_best() at first, or what HANSE_MAX_ISA caps it at. A weight stays with
+/// the set it was packed for.
 int hk_isa(void);
 
 /// Lets the calling thread, and only it, use another set from now on, for tests; no wider than
