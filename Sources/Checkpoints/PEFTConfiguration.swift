@@ -4,8 +4,8 @@ import FoundationEssentials
 
 /// `adapter_config.json`: each field is honoured or refused by name.
 ///
-/// A field of a later PEFT that is not listed here passes when it switches nothing on (null, false,
-/// empty) and is refused otherwise.
+/// A field of a later PEFT that ``fields`` does not name passes when it switches nothing on (null,
+/// false, empty) and is refused otherwise.
 struct PEFTConfiguration {
   static let fileName = "adapter_config.json"
 
@@ -45,26 +45,54 @@ struct PEFTConfiguration {
     baseModel = fields["base_model_name_or_path"].string
   }
 
-  /// Read above, or without influence on what the factors compute: which modules carry factors is
-  /// read from the tensors, so the fields that choose modules have nothing left to say.
-  private static let read: Set<String> = [
-    "peft_type", "r", "lora_alpha", "lora_dropout", "target_modules", "base_model_name_or_path",
-    "auto_mapping", "peft_version", "revision", "inference_mode", "exclude_modules",
-    "layers_to_transform", "layers_pattern", "use_rslora", "megatron_core", "qalora_group_size",
-    "ensure_weight_tying", "runtime_config", "eva_config",
+  /// What is done with a field.
+  enum Treatment {
+    /// What it says is done, or checked, here.
+    case read
+    /// It says where the file comes from or how the factors began, not what they compute.
+    case without(influence: String)
+    /// It may have these values, or be absent, null, false or empty; others are refused.
+    case only([JSONValue])
+  }
+
+  /// Every field of PEFT's `LoraConfig`; Tests/Tools/peft_fields.py lists those of the installed
+  /// version for a test. Which modules carry factors is read from the tensors, so the fields that
+  /// choose modules are only held against them.
+  static let fields: [String: Treatment] = [
+    "peft_type": .read, "r": .read, "lora_alpha": .read, "lora_dropout": .read,
+    "use_rslora": .read, "target_modules": .read, "exclude_modules": .read,
+    "layers_to_transform": .read, "layers_pattern": .read, "base_model_name_or_path": .read,
+    "task_type": .only([.string("CAUSAL_LM")]),
+    "bias": .only([.string("none")]),
+    // Starts that leave the base's weights alone; pissa, olora, corda, lora_ga and loftq change
+    // them.
+    "init_lora_weights": .only([
+      .bool(true), .string("gaussian"), .string("orthogonal"), .string("eva"),
+    ]),
+    "eva_config": .without(influence: "how the factors began; ranks it moved are a rank_pattern"),
+    "auto_mapping": .without(influence: "a class in Python"),
+    "peft_version": .without(influence: "who wrote the file"),
+    "revision": .without(influence: "the base's name on a hub"),
+    "inference_mode": .without(influence: "whether PEFT would train it"),
+    // Only of use with a field that is refused, and so refused when somebody set it.
+    "megatron_core": .only([.string("megatron.core")]),
+    "qalora_group_size": .only([.integer(16)]),
+    "runtime_config": .only([.object(JSONObject([("ephemeral_gpu_offload", .bool(false))]))]),
+    "fan_in_fan_out": .only([]), "modules_to_save": .only([]), "rank_pattern": .only([]),
+    "alpha_pattern": .only([]), "megatron_config": .only([]), "trainable_token_indices": .only([]),
+    "loftq_config": .only([]), "corda_config": .only([]), "lora_ga_config": .only([]),
+    "use_dora": .only([]), "velora_config": .only([]), "alora_invocation_tokens": .only([]),
+    "use_qalora": .only([]), "monteclora_config": .only([]), "layer_replication": .only([]),
+    "lora_bias": .only([]), "target_parameters": .only([]), "use_bdlora": .only([]),
+    "arrow_config": .only([]), "kasa_config": .only([]), "ensure_weight_tying": .only([]),
   ]
 
   private static func refuseOthers(_ fields: JSONFields) throws(CheckpointError) {
-    let harmless: [String: [JSONValue]] = [
-      "task_type": [.string("CAUSAL_LM")],
-      "bias": [.string("none")],
-      // Starts that leave the base's weights alone; pissa, olora, corda and loftq change them.
-      "init_lora_weights": [
-        .bool(true), .string("gaussian"), .string("orthogonal"), .string("eva"),
-      ],
-    ]
-    for name in fields.names where !read.contains(name) {
-      try fields.refuse(name, unless: harmless[name] ?? [])
+    for name in fields.names {
+      switch Self.fields[name] ?? .only([]) {
+      case .read, .without: break
+      case .only(let values): try fields.refuse(name, unless: values)
+      }
     }
   }
 

@@ -15,6 +15,9 @@ public enum PEFTFolder {
     public let dropout: Double
   }
 
+  /// The fields of an adapter's configuration that somebody has thought about, sorted.
+  package static var knownFields: [String] { PEFTConfiguration.fields.keys.sorted() }
+
   static let weightsName = "adapter_model.safetensors"
   private static let prefix = "base_model.model."
 
