@@ -5,9 +5,11 @@ Each check prints what was measured, what was allowed and whether it holds; exit
 does not. The tiny models' comparisons are fixtures (make_fixtures.py) that the Swift tests read.
 
 Needs: pip install torch transformers peft gguf safetensors, and xllamacpp for `--only llama`,
-which loads an exported GGUF adapter and a merged model in llama.cpp.
+which loads an exported GGUF adapter and a merged model in llama.cpp, and `--only formats`, which
+does so for the tiny model of every architecture.
 Usage: parity.py --hanse .build/release/hanse --model MODEL.gguf [--data FILE.jsonl]
-                 [--only evaluate,export,import,train,generate,llama] [--windows 12] [--length 256]
+                 [--only evaluate,export,import,train,generate,llama,
+                  formats] [--windows 12] [--length 256]
 """
 import argparse
 import json
@@ -229,6 +231,48 @@ class Parity:
                      f"{gaps[apart or 0]:.4f}"), flush=True)
         print(f"     {same} of {len(PROMPTS)} greedy answers are the same", flush=True)
 
+    def check_formats(self):
+        """Every tiny model of Tests/Fixtures with its adapter, exported in each format:
+        transformers loads the merged folder, llama.cpp the merged file and the adapter's file."""
+        fixtures = pathlib.Path(__file__).resolve().parents[1] / "Fixtures"
+        for source in sorted(path.parent for path in fixtures.glob("*/adapter")):
+            name = source.name
+            ids = json.loads((source / "reference.json").read_text())["tokens"][:24]
+            base = transformers.AutoModelForCausalLM.from_pretrained(
+                source, dtype=torch.float32).eval()
+            tied = "tied" if base.config.tie_word_embeddings else "untied"
+            wrapped = peft.PeftModel.from_pretrained(base, source / "adapter")
+            theirs = self.ids_loss(wrapped, ids)
+            exported = self.folder / (name + "-merged")
+            self.hanse("export", "--format", "merged", "--model", source, "--adapter",
+                       source / "adapter", "--out", exported)
+            # A matrix of bfloat16 is rounded once more when it is merged.
+            merged = transformers.AutoModelForCausalLM.from_pretrained(exported).eval()
+            kind = str(next(merged.parameters()).dtype).removeprefix("torch.")
+            self.report(f"{name} ({tied}): merged folder ({kind}) in transformers",
+                        self.ids_loss(merged.float(), ids), theirs, 5e-3)
+            if not (source / "model.gguf").exists():
+                continue
+            whole = self.folder / (name + ".gguf")
+            with_vocabulary(source / "model.gguf", whole)
+            for form in ("merged", "gguf"):
+                self.hanse("export", "--format", form, "--model", whole, "--adapter",
+                           source / "adapter", "--out", self.folder / f"{name}-{form}.gguf")
+            plain = self.ids_loss(transformers.AutoModelForCausalLM.from_pretrained(
+                source, dtype=torch.float32).eval(), ids)
+            for what, reference, model, lora in (
+                    ("base", plain, whole, None),
+                    ("merged file", theirs, self.folder / f"{name}-merged.gguf", None),
+                    ("adapter's file", theirs, whole, self.folder / f"{name}-gguf.gguf")):
+                self.report(f"{name} ({tied}): {what} in llama.cpp",
+                            llama_loss(model, lora, ids), reference, 2e-3)
+
+    @staticmethod
+    def ids_loss(model, ids):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids])).logits[0, 1:-1].float()
+        return torch.nn.functional.cross_entropy(logits, torch.tensor(ids[2:])).item()
+
     def check_llama(self):
         """The likeliest next tokens under an adapter: PEFT's, beside llama.cpp's.
 
@@ -271,27 +315,75 @@ class Parity:
                   f"{len(likely)} likeliest tokens at most {gap:.4f} apart", flush=True)
 
 
-def llama_likely(model, adapter, ids):
-    """llama.cpp's likeliest next tokens with their log probabilities, from a process of its own."""
+def llama_server(model, adapter, prompts, count):
+    """llama.cpp's likeliest next tokens with their log probabilities, `count` for each list of ids,
+    from a process of its own."""
     code = """
 import json, sys, xllamacpp
-model, adapter, ids = json.loads(sys.argv[1])
+model, adapter, prompts, count = json.loads(sys.argv[1])
 settings = xllamacpp.CommonParams()
 settings.model.path = model
 settings.n_ctx, settings.warmup, settings.no_extra_bufts = 512, False, True
 if adapter:
     settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(adapter, 1.0)]
-answer = xllamacpp.Server(settings).handle_completions(
-    {"prompt": ids, "n_predict": 1, "n_probs": 10, "temperature": 0.0})
-answer = json.loads(answer) if isinstance(answer, str) else answer
-print("RESULT " + json.dumps(answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]))
+server = xllamacpp.Server(settings)
+for ids in prompts:
+    answer = server.handle_completions(
+        {"prompt": ids, "n_predict": 1, "n_probs": count, "temperature": 0.0,
+         "cache_prompt": False})
+    answer = json.loads(answer) if isinstance(answer, str) else answer
+    print("RESULT " + json.dumps(
+        answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]))
 """
-    given = json.dumps([str(model), str(adapter) if adapter else None, ids])
+    given = json.dumps([str(model), str(adapter) if adapter else None, prompts, count])
     done = subprocess.run([sys.executable, "-c", code, given], capture_output=True, text=True)
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            return [(one["id"], one["logprob"]) for one in json.loads(line[7:])]
-    sys.exit(f"llama.cpp: {done.stdout[-500:]}{done.stderr[-3000:]}")
+    lines = [json.loads(line[7:]) for line in done.stdout.splitlines()
+             if line.startswith("RESULT ")]
+    if len(lines) != len(prompts):
+        sys.exit(f"llama.cpp: {done.stdout[-500:]}{done.stderr[-3000:]}")
+    return [[(one["id"], one["logprob"]) for one in line] for line in lines]
+
+
+def llama_likely(model, adapter, ids):
+    return llama_server(model, adapter, [ids], 10)[0]
+
+
+def llama_loss(model, adapter, ids):
+    """The mean loss of ids[2:], each predicted from those before it."""
+    places = range(2, len(ids))
+    answers = llama_server(model, adapter, [ids[:place] for place in places], 1000)
+    return -sum(dict(answer)[ids[place]] for answer, place in zip(answers, places)) / len(places)
+
+
+def with_vocabulary(source, target):
+    """A copy of a tiny GGUF file that llama.cpp can serve: a vocabulary of letters beside the
+    weights, and the weights as float32, so that nothing is rounded but by the export."""
+    import gguf
+    import numpy
+    reader = gguf.GGUFReader(source)
+    arch = reader.fields["general.architecture"].contents()
+    writer = gguf.GGUFWriter(target, arch)
+    for key, field in reader.fields.items():
+        if key.startswith("GGUF.") or key in ("general.architecture", "general.file_type"):
+            continue
+        kind = field.types[0]
+        writer.add_key_value(
+            key, field.contents(), kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY
+            else None)
+    size = next(t for t in reader.tensors if t.name == "token_embd.weight").shape[1]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    letters = [chr(0x21 + i) if i < 90 else chr(0x100 + i) for i in range(size - 1)]
+    writer.add_token_list(letters + [letters[0] + letters[1]])
+    writer.add_token_types([1] * int(size))
+    writer.add_token_merges([letters[0] + " " + letters[1]])  # llama.cpp wants one
+    for tensor in reader.tensors:
+        values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(numpy.float32)
+        writer.add_tensor(tensor.name, values.reshape([int(n) for n in reversed(tensor.shape)]))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def main():
