@@ -131,7 +131,7 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Adapters", "Checkpoints", "Datasets", "Determinism", "Tensors", "Tokenizers",
+        "Adapters", "Checkpoints", "Containers", "Datasets", "Determinism", "Tensors", "Tokenizers",
         "Transformers",
       ],
       swiftSettings: strict),

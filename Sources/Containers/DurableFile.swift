@@ -43,8 +43,8 @@ public enum DurableFile {
     }
   }
 
-  /// Without this the new name may be lost with the power.
-  private static func synchroniseFolder(of path: String) throws {
+  /// Makes the names in a path's folder durable: without this a new one may be lost with the power.
+  package static func synchroniseFolder(of path: String) throws {
     let folder =
       switch path.lastIndex(of: "/") {
       case nil: "."

@@ -34,6 +34,8 @@ public struct SavedRun: Sendable {
     let base: UInt64
     /// Base as the adapter's files name it.
     public let baseModel: String
+    /// How held-out text is judged, and how that has gone; absent where it is not.
+    public var judging: Judging?
 
     /// A module of the layout.
     struct Module: Codable, Sendable, Equatable {
@@ -59,7 +61,9 @@ public struct SavedRun: Sendable {
   public let optimiser: AdamW
 
   /// The state of a trainer, between two steps.
-  public init(trainer: Trainer, base: Checkpoint, baseModel: String) throws {
+  public init(
+    trainer: Trainer, base: Checkpoint, baseModel: String, judging: Judging? = nil
+  ) throws {
     facts = Facts(
       settings: trainer.settings, stepsDone: trainer.stepsDone,
       optimiserStep: trainer.optimiser.step, rank: trainer.adapter.layout.rank,
@@ -69,7 +73,8 @@ public struct SavedRun: Sendable {
       modules: trainer.adapter.layout.modules.map {
         Facts.Module(path: $0.path, inputs: $0.inputs, outputs: $0.outputs)
       },
-      text: trainer.textFingerprint, base: try base.fingerprint(), baseModel: baseModel)
+      text: trainer.textFingerprint, base: try base.fingerprint(), baseModel: baseModel,
+      judging: judging)
     adapter = trainer.adapter
     optimiser = trainer.optimiser
   }
@@ -103,7 +108,7 @@ public struct SavedRun: Sendable {
   public static func finishedSteps(in folder: String) -> Int? {
     guard exists(in: folder),
       let facts = try? decodeFacts(try FloatLists.Reader(path: "\(folder)/\(fileName)")),
-      facts.stepsDone >= facts.settings.steps
+      facts.stepsDone >= facts.settings.steps || facts.judging?.isOver == true
     else { return nil }
     return facts.stepsDone
   }
@@ -117,6 +122,9 @@ public struct SavedRun: Sendable {
     guard rename(path, aside) == 0 else {
       throw CheckpointError.cannotWrite(path: aside, reason: String(cString: strerror(errno)))
     }
+    // The run can go on without it, so it is no failure when there is none.
+    rename("\(folder)/\(CurveFile.fileName)", "\(folder)/curve.before.jsonl")
+    BestAdapter.putAside(in: folder)
     return aside
   }
 
@@ -157,9 +165,11 @@ public struct SavedRun: Sendable {
 
   /// Throws, naming the difference, unless the run can go on with these settings, text and base.
   ///
-  /// Another number of steps is fine when the learning rate does not depend on it.
+  /// Another number of steps is fine when the learning rate does not depend on it. `judging` is
+  /// how held-out text is judged now.
   public func requireContinuation(
-    path: String, settings: TrainingSettings, textFingerprint: UInt64, base: Checkpoint
+    path: String, settings: TrainingSettings, textFingerprint: UInt64, base: Checkpoint,
+    judging: Judging? = nil
   ) throws {
     let saved = facts.settings
     let freeEnd = saved.schedule == .constant && saved.warmup.steps(of: 1 << 40) < saved.steps
@@ -184,9 +194,25 @@ public struct SavedRun: Sendable {
       ("text with fingerprint", "\(facts.text)", "\(textFingerprint)"),
       ("a base with fingerprint", "\(facts.base)", "\(try base.fingerprint())"),
     ]
-    for (what, saved, given) in pairs where saved != given {
+    for (what, saved, given) in pairs + judgingPairs(judging) where saved != given {
       throw TrainingError.doesNotContinue(path: path, what: what, saved: saved, given: given)
     }
+  }
+
+  private func judgingPairs(_ judging: Judging?) -> [(String, String, String)] {
+    func text(_ value: (some CustomStringConvertible)?) -> String {
+      value.map { $0.description } ?? "unset"
+    }
+    let (saved, given) = (facts.judging, judging)
+    return [
+      ("--evaluate-every", text(saved?.settings.every), text(given?.settings.every)),
+      ("--patience", text(saved?.settings.patience), text(given?.settings.patience)),
+      (
+        "--min-improvement", text(saved?.settings.minimumImprovement),
+        text(given?.settings.minimumImprovement)
+      ),
+      ("held-out text with fingerprint", text(saved?.text), text(given?.text)),
+    ]
   }
 }
 

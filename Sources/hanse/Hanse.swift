@@ -52,7 +52,8 @@ struct Hanse: AsyncParsableCommand {
     Speech.prepare()
     do {
       var command = try parseAsRoot()
-      try MachineSettings.check()
+      // Help is there whatever the environment says.
+      if command is any AsyncParsableCommand || command is Worker { try MachineSettings.check() }
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {

@@ -61,6 +61,12 @@ struct CharterShape: ParsableArguments {
   @Option(help: "The factors' product is scaled by alpha / rank.")
   var alpha = 32
 
+  @Flag(
+    help: ArgumentHelp(
+      "It is scaled by alpha / √rank (rsLoRA) instead; the charter then says alpha · √rank, so the "
+        + "rank must be a square such as 16 or 64."))
+  var rslora = false
+
   @Option(help: "Which linear layers carry factors: all-linear, or names joined by commas.")
   var targets = "all-linear"
 
@@ -70,11 +76,24 @@ struct CharterShape: ParsableArguments {
   func validate() throws {
     guard (1...1024).contains(rank) else { throw ValidationError("--rank must be 1 to 1024") }
     guard (1...65_536).contains(alpha) else { throw ValidationError("--alpha must be 1 to 65536") }
+    guard rslora else { return }
+    guard let root else {
+      throw ValidationError(
+        "--rslora needs a --rank that is a square, such as 4, 16, 64 or 256, not \(rank): "
+          + "a charter holds whole numbers")
+    }
+    guard alpha * root <= 65_536 else {
+      throw ValidationError("--alpha with --rslora must be at most \(65_536 / root)")
+    }
   }
+
+  /// The rank's root, if it is a whole number.
+  private var root: Int? { (1...32).first { $0 * $0 == rank } }
 
   func apply(to settings: inout Founding.Settings) {
     settings.rank = rank
-    settings.alpha = alpha
+    // alpha / √rank is (alpha · √rank) / rank, exactly.
+    settings.alpha = rslora ? alpha * (root ?? 1) : alpha
     settings.targets = targets.split(separator: ",").map(String.init)
     settings.seed = seed
   }

@@ -93,6 +93,19 @@ struct LearningOptions: ParsableArguments {
       valueName: "names"))
   var targets: String?
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Only these layers carry factors, such as 0-3,8; numbers count from 0. (default: all)",
+      valueName: "layers"))
+  var layers: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Modules that carry none: names such as k_proj, paths with * in them.", valueName: "names"))
+  var exclude: String?
+
   @Flag(help: "Their product counts alpha / √rank (rsLoRA).")
   var rslora = false
 
@@ -148,6 +161,55 @@ struct LearningOptions: ParsableArguments {
     return settings
   }
 
+  /// `--targets`, with what `--layers` and `--exclude` leave out written as exceptions.
+  func targetText(for configuration: DecoderConfiguration) throws -> String {
+    var parts = [targets ?? "all-linear"]
+    if let layers {
+      let chosen = try Self.layers(layers, of: configuration.layers)
+      for layer in 0..<configuration.layers where !chosen.contains(layer) {
+        parts.append("!model.layers.\(layer).*")
+      }
+    }
+    for item in try excluded() {
+      parts.append(item.contains(".") || item.contains("*") ? "!" + item : "!*." + item)
+    }
+    return parts.joined(separator: ",")
+  }
+
+  /// The items of `--exclude`.
+  func excluded() throws -> [String] {
+    guard let exclude else { return [] }
+    let items = exclude.split(separator: ",").map(String.init)
+    let isFine = items.allSatisfy { !$0.hasPrefix("!") && $0 != "all-linear" }
+    guard !items.isEmpty, isFine else {
+      throw ValidationError(
+        "--exclude is “\(exclude)”; it must be names such as k_proj or paths such as "
+          + "model.layers.0.*")
+    }
+    return items
+  }
+
+  /// Reads numbers and ranges, such as `0-3,8`.
+  static func layers(_ text: String, of count: Int? = nil) throws -> Set<Int> {
+    var chosen = Set<Int>()
+    for item in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let ends = item.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+        .map { $0.allSatisfy(\.isASCII) && $0.first != "+" ? Int($0) : nil }
+      guard let first = ends[0], let last = ends[ends.count - 1], first >= 0, first <= last,
+        last < 1 << 16
+      else {
+        throw ValidationError(
+          "--layers is “\(text)”; it must be numbers and ranges such as 0-3,8")
+      }
+      if let count, last >= count {
+        throw ValidationError(
+          "--layers names layer \(last), but the model's are 0 to \(count - 1)")
+      }
+      chosen.formUnion(first...last)
+    }
+    return chosen
+  }
+
   /// Throws when a flag that was given says something else than the adapter to start from.
   func requireNoContradiction(
     to contents: PEFTFolder.Contents, of configuration: DecoderConfiguration, path: String
@@ -161,13 +223,17 @@ struct LearningOptions: ParsableArguments {
     if rslora, layout.scaling == .standard {
       throw ValidationError("--rslora is given, but the adapter in \(path) is without it")
     }
-    if let targets, targets != "all-linear" {
-      let asked = Set(try configuration.linearModules(targets: Targets(text: targets)))
+    let given = [("--targets", targets), ("--layers", layers), ("--exclude", exclude)].compactMap {
+      name, value in value.map { "\(name) is \($0)" }
+    }
+    if !given.isEmpty, layers != nil || exclude != nil || targets != "all-linear" {
+      let text = try targetText(for: configuration)
+      let asked = Set(try configuration.linearModules(targets: Targets(text: text)))
       guard asked == Set(layout.modules) else {
         let found = Set(
           layout.modules.map { String($0.path.split(separator: ".").last ?? "") })
         throw ValidationError(
-          "--targets is \(targets), but the adapter in \(path) has "
+          given.joined(separator: " and ") + ", but the adapter in \(path) has "
             + found.sorted().joined(separator: ",") + " in other modules")
       }
     }
@@ -242,6 +308,19 @@ struct ProgressDisplay {
     guard !quiet, due || report.step == steps else { return }
     Speech.note(line)
     lastShown = .now
+  }
+
+  /// Shows how far an evaluation is, on a terminal.
+  mutating func judging(_ done: Int, of all: Int) {
+    guard isTerminal else { return }
+    Speech.piece("\r\u{1B}[Kjudging held-out text, window \(done) of \(all)", to: STDERR_FILENO)
+    lastShown = .now
+  }
+
+  /// A line that stays.
+  func note(_ line: String) {
+    if isTerminal && lastShown != nil { Speech.piece("\r\u{1B}[K", to: STDERR_FILENO) }
+    if isTerminal || !quiet { Speech.note(line) }
   }
 
   /// Leaves the line that renewed itself.

@@ -50,7 +50,9 @@ import TinyModels
   func aMachineSettingThatMeansNothingIsRefused(_ name: String, _ value: String, _ allowed: String)
     throws
   {
-    for (program, arguments) in [("hanse", ["bench", "fold"]), ("hansed", ["--home", "/none"])] {
+    for (program, arguments) in [
+      ("hanse", ["tokenize", "--model", "/none"]), ("hansed", ["--home", "/none"]),
+    ] {
       let result = try Command.run(program, arguments, environment: [name: value])
       #expect(result.code == 2, "\(result.errors)")
       #expect(result.errors.hasPrefix("error: the environment variable \(name) is “\(value)”"))
