@@ -8,6 +8,7 @@ import Storage
 import Tensors
 import Tokenizers
 import Training
+import Transformers
 
 /// What the command line says, where, and how it ends: data on standard output, talk on standard
 /// error, one exit code for each kind of end.
@@ -141,7 +142,7 @@ enum Speech {
     case let error as NodeError: kind(of: error)
     case CheckpointError.notFound, TokenizerError.missing: .notFound
     case DatasetError.noFiles, DatasetError.unknownKind, DatasetError.badSetting: .wrongUse
-    case TrainingError.setting, is MachineSettingError: .wrongUse
+    case TrainingError.setting, TransformersError.target, is MachineSettingError: .wrongUse
     case TrainingError.doesNotContinue, TrainingError.tooLittleMemory: .refused
     default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed
     }

@@ -73,7 +73,7 @@ import TinyModels
       process.executableURL = URL(filePath: "/bin/bash")
       // The writer waits until the reader is gone, so that its first word meets a closed pipe.
       process.arguments = [
-        "-c", "{ sleep 0.3; cat \"$0\" | \"$1\" \(verb); echo $? >\"$0.code\"; } | true",
+        "-c", "{ sleep 0.3; \"$1\" \(verb) <\"$0\"; echo $? >\"$0.code\"; } | true",
         folder + "/text", Command.products.appending(path: "hanse").path,
       ]
       try Data(line.utf8).write(to: URL(filePath: folder + "/text"))

@@ -189,7 +189,7 @@ import TinyModels
     }
     for absent in ["layers.0", "k_proj", "mlp"] { #expect(!config.contains(absent)) }
     let none = try train("none", ["--exclude", "no_such_proj"])
-    #expect(none.code != 0 && none.errors.contains("no_such_proj"), "\(none.errors)")
+    #expect(none.code == 2 && none.errors.contains("no_such_proj"), "\(none.errors)")
   }
 }
 
