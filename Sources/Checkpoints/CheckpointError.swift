@@ -1,3 +1,5 @@
+import Containers
+
 /// Why a checkpoint or an adapter could not be read or written.
 ///
 /// Every case names the file and the thing in it, and its text ends with the way out.
@@ -20,26 +22,34 @@ public enum CheckpointError: Error, CustomStringConvertible, Sendable, Equatable
   public var description: String {
     switch self {
     case .notFound(let path, let reason):
-      "\(path): \(reason)\nhint: give a .gguf file, or a folder with config.json or "
-        + "adapter_config.json"
+      "\(printable(path)): \(shown(reason))\n"
+        + "hint: give a .gguf file, or a folder with config.json or adapter_config.json"
     case .malformed(let path, let reason):
-      "\(path): \(reason)\nhint: the file may be cut short or damaged; fetch it again"
+      "\(printable(path)): \(shown(reason))\n"
+        + "hint: the file may be cut short or damaged; fetch it again"
     case .unsupported(let path, let field, let value):
-      "\(path): \(field) is \(value), which this program does not compute\n"
+      "\(printable(path)): \(printable(field)) is \(shown(value)), "
+        + "which this program does not compute\n"
         + "hint: models of the Llama family and plain LoRA adapters are read; convert it "
         + "first"
     case .missingTensor(let path, let name):
-      "\(path): tensor \(name) is missing\nhint: are all files of the checkpoint there?"
+      "\(printable(path)): tensor \(printable(name)) is missing\n"
+        + "hint: are all files of the checkpoint there?"
     case .unexpectedTensor(let path, let name):
-      "\(path): tensor \(name) has no place in this model\n"
+      "\(printable(path)): tensor \(printable(name)) has no place in this model\n"
         + "hint: the configuration and the weights may be of different models"
     case .wrongShape(let path, let name, let found, let expected):
-      "\(path): tensor \(name) is \(Self.text(found)), expected \(Self.text(expected))\n"
+      "\(printable(path)): tensor \(printable(name)) is \(Self.text(found)), "
+        + "expected \(Self.text(expected))\n"
         + "hint: the configuration and the weights may be of different models"
     case .cannotWrite(let path, let reason):
-      "\(path): cannot write: \(reason)\nhint: check the folder's permissions and free space"
+      "\(printable(path)): cannot write: \(shown(reason))\n"
+        + "hint: check the folder's permissions and free space"
     }
   }
+
+  /// What a file may have had its hand in: names and values from it are no longer than a few lines.
+  private func shown(_ text: String) -> String { printable(text, limit: 600) }
 
   private static func text(_ shape: [Int]) -> String {
     "[" + shape.map(String.init).joined(separator: ", ") + "]"

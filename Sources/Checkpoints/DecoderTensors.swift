@@ -74,6 +74,13 @@ enum DecoderLimits {
         path: path,
         reason: "\(shape.heads) heads cannot share \(shape.keyValueHeads) key-value heads evenly")
     }
+    // Where no field says it, it is a quotient, which may be nothing at all.
+    guard headDimension.contains(shape.headDimension) else {
+      throw .malformed(
+        path: path,
+        reason: "a head is \(shape.headDimension) wide, outside \(headDimension.lowerBound)…"
+          + "\(headDimension.upperBound): \(shape.heads) heads in a width of \(shape.hidden)")
+    }
     guard shape.headDimension % 2 == 0 else {
       throw .unsupported(
         path: path, field: "the head dimension", value: "\(shape.headDimension), an odd number")

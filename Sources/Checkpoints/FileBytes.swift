@@ -9,7 +9,7 @@ func readBytes(path: String, limit: Int) throws(CheckpointError) -> [UInt8] {
       throw CheckpointError.malformed(
         path: path, reason: "\(file.bytes.count) bytes, more than the \(limit) that are read")
     }
-    return Array(file.bytes)
+    return file.withBytes { Array($0) }
   } catch ContainerError.unreadable(_, let reason) {
     throw .notFound(path: path, reason: reason)
   } catch let error as CheckpointError {

@@ -5,6 +5,8 @@ struct GGUFCursor {
   var position: Int
   /// What is being read, for messages.
   var place = "header"
+  private var elementsLeft = GGUFLimits.elements
+  private var textBytesLeft = GGUFLimits.textBytes
 
   init(bytes: UnsafeRawBufferPointer, path: String, position: Int) {
     self.bytes = bytes
@@ -42,10 +44,13 @@ struct GGUFCursor {
   /// A length and so many bytes of UTF-8.
   mutating func text(_ what: String, limit: Int) throws -> String {
     let length = try integer(UInt64.self, what)
+    // A file full of holes costs its maker nothing, however many bytes it claims to have.
+    let limit = min(limit, textBytesLeft)
     guard length <= UInt64(min(limit, left)) else {
       throw fault(
         "\(what) of \(length) bytes does not fit (limit \(limit), \(left) bytes left in the file)")
     }
+    textBytesLeft -= Int(length)
     let slice = UnsafeRawBufferPointer(rebasing: bytes[position..<position + Int(length)])
     guard let text = String(validating: slice, as: UTF8.self) else {
       throw fault("\(what) is not UTF-8")
@@ -85,6 +90,10 @@ struct GGUFCursor {
     ]
     guard let size = smallest[type] else { throw fault("an array of the unknown type \(type)") }
     let count = try count("array's length", limit: GGUFLimits.arrayElements, eachAtLeast: size)
+    guard count <= elementsLeft else {
+      throw fault("the arrays have more than \(GGUFLimits.elements) elements together")
+    }
+    elementsLeft -= count
     var elements: [MetadataValue] = []
     elements.reserveCapacity(count)
     for _ in 0..<count { elements.append(try value(type: type, depth: depth + 1)) }

@@ -9,6 +9,11 @@ enum GGUFLimits {
   static let pairs = 65_536
   /// Elements of one metadata array; the largest vocabularies have half a million merges.
   static let arrayElements = 8_388_608
+  /// Elements of all metadata arrays together, of 24 bytes each in memory: a vocabulary has three
+  /// arrays of some hundred thousand to a million.
+  static let elements = 1 << 23
+  /// Bytes of all metadata texts together; the largest vocabularies have some ten million.
+  static let textBytes = 1 << 28
   /// Arrays inside arrays.
   static let arrayDepth = 4
   /// Tensors; the largest mixtures of experts have some ten thousand.

@@ -3,9 +3,13 @@
 struct JSONParser {
   /// Deeper than any file this program reads, shallow enough for any thread's stack.
   static let maximumDepth = 64
+  /// Values in one text, of 24 bytes each in memory: a header of a million tensors has eight
+  /// million, and a text of a hundred megabytes could hold fifty.
+  static let maximumValues = 1 << 23
 
   let bytes: UnsafeRawBufferPointer
   private var position = 0
+  private var valuesLeft = Self.maximumValues
 
   init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
@@ -51,6 +55,8 @@ struct JSONParser {
 
   private mutating func value(depth: Int) throws -> JSONValue {
     guard depth < Self.maximumDepth else { throw fault("nested too deeply") }
+    guard valuesLeft > 0 else { throw fault("more than \(Self.maximumValues) values") }
+    valuesLeft -= 1
     skipSpace()
     switch try peek() {
     case UInt8(ascii: "{"): return try .object(object(depth: depth))

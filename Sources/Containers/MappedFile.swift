@@ -12,8 +12,10 @@ package final class MappedFile: @unchecked Sendable {
 
   /// Maps the whole file.
   ///
-  /// - Throws: `ContainerError.unreadable` when it is missing, not a plain file, or not permitted.
-  package init(path: String) throws {
+  /// - Parameter limit: bytes it may have; nil for files whose tensors are read piece by piece.
+  /// - Throws: `ContainerError.unreadable` when it is missing, not a plain file, not permitted, or
+  ///   larger than the limit.
+  package init(path: String, limit: Int? = nil) throws {
     self.path = path
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
@@ -28,6 +30,11 @@ package final class MappedFile: @unchecked Sendable {
       throw ContainerError.unreadable(path: path, reason: "it is not a plain file")
     }
     let size = Int(status.st_size)
+    if let limit, size > limit {
+      throw ContainerError.unreadable(
+        path: path, reason: "it has \(size) bytes, more than the \(limit) that are read of its kind"
+      )
+    }
     guard size > 0 else {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
       return
@@ -37,6 +44,14 @@ package final class MappedFile: @unchecked Sendable {
       throw ContainerError.unreadable(path: path, reason: systemReason())
     }
     bytes = UnsafeRawBufferPointer(start: start, count: size)
+  }
+
+  /// Calls `body` with the bytes, which cannot go away meanwhile: an object that is only asked for
+  /// its pointer may be gone before the pointer is used.
+  package func withBytes<Result>(
+    _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) rethrows -> Result {
+    try withExtendedLifetime(self) { try body(bytes) }
   }
 
   deinit {

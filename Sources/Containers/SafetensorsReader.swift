@@ -24,10 +24,10 @@ func readSafetensors(_ file: MappedFile) throws -> TensorFile {
 /// Reads `model.safetensors.index.json` and the files it lists. The index decides: a tensor that it
 /// does not list is not part of the checkpoint.
 func openIndexedSafetensors(_ path: String) throws -> TensorFile {
-  let index = try MappedFile(path: path)
+  let index = try MappedFile(path: path, limit: SafetensorsLimits.headerBytes)
   let json: JSONValue
   do {
-    json = try JSONValue.parse(index.bytes)
+    json = try index.withBytes { try JSONValue.parse($0) }
   } catch let error as JSONError {
     throw ContainerError.malformed(
       path: path, place: "byte \(error.offset)", reason: error.reason)
@@ -66,8 +66,9 @@ private func weightMap(_ map: JSONObject, path: String) throws -> [String: Strin
   var result: [String: String] = [:]
   for (tensor, value) in zip(map.keys, map.values) {
     // A plain name only: an index must not reach outside its own folder.
-    guard let file = value.string, !file.isEmpty, !file.contains("/"), !file.contains("\0"),
-      !file.hasPrefix(".")
+    // By bytes: to Swift a slash and the accent behind it are one character, to the system not.
+    guard let file = value.string, !file.isEmpty, !file.utf8.contains(UInt8(ascii: "/")),
+      !file.utf8.contains(0), file.utf8.first != UInt8(ascii: ".")
     else {
       throw ContainerError.malformed(
         path: path, place: "weight_map, tensor \(printable(tensor))",

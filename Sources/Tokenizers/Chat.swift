@@ -1,3 +1,5 @@
+import Containers
+
 /// One turn of a conversation.
 public struct ChatMessage: Sendable, Equatable, Codable {
   /// `system`, `user` or `assistant`.
@@ -30,7 +32,7 @@ extension Tokenizer {
     let family = try ChatFamily(template: chatTemplate)
     for message in messages
     where !["system", "user", "assistant"].contains(message.role) {
-      throw TokenizerError.chat(reason: "unknown role \"\(message.role)\"")
+      throw TokenizerError.chat(reason: "unknown role \"\(printable(message.role))\"")
     }
     var ids: [Int32] = []
     var text = ""
@@ -81,7 +83,7 @@ enum ChatFamily: Equatable {
     } else {
       throw TokenizerError.chat(
         reason: "the model's chat template is neither ChatML nor Llama 3: "
-          + String(template.prefix(60)) + "…\nhint: render the conversation yourself and give it "
+          + printable(template, limit: 60) + "\nhint: render the conversation yourself and give it "
           + "as text")
     }
   }

@@ -16,11 +16,16 @@ struct HuggingFaceFolder {
     self.json = json
   }
 
+  /// The largest vocabularies take 35 MB as JSON.
+  private static let bytesMax = 1 << 28
+  /// A template is a program of some kilobytes.
+  private static let templateBytesMax = 1 << 20
+
   private static func read(_ path: String) throws -> JSONValue? {
     guard PathKind.of(path) == .file else { return nil }
-    let file = try MappedFile(path: path)
+    let file = try MappedFile(path: path, limit: bytesMax)
     do {
-      return try JSONValue.parse(file.bytes)
+      return try file.withBytes { try JSONValue.parse($0) }
     } catch let error as JSONError {
       throw TokenizerError.malformed(
         path: path, place: "byte \(error.offset)", reason: error.reason)
@@ -142,9 +147,13 @@ struct HuggingFaceFolder {
   }
 
   /// The steps of a `Sequence`, or the one step.
-  func steps(_ value: JSONValue?, in list: String) -> [JSONValue] {
+  func steps(_ value: JSONValue?, in list: String) throws -> [JSONValue] {
     guard let value, !value.isNull else { return [] }
-    return value["type"]?.string == "Sequence" ? value[list]?.array ?? [] : [value]
+    let steps = value["type"]?.string == "Sequence" ? value[list]?.array ?? [] : [value]
+    guard steps.count <= Normalizer.stepsMax else {
+      throw malformed(list, "\(steps.count) steps are more than \(Normalizer.stepsMax)")
+    }
+    return steps
   }
 
   private func endOfSequence(
@@ -161,7 +170,7 @@ struct HuggingFaceFolder {
 
   /// What the post-processor's template puts before a text.
   private func beginning() throws -> [Int32] {
-    for step in steps(json["post_processor"], in: "processors")
+    for step in try steps(json["post_processor"], in: "processors")
     where step["type"]?.string == "TemplateProcessing" {
       var ids: [Int32] = []
       for piece in step["single"]?.array ?? [] {
@@ -195,7 +204,9 @@ struct HuggingFaceFolder {
   private func chatTemplate(_ configuration: JSONValue?) throws -> String? {
     let file = folder + "/chat_template.jinja"
     if PathKind.of(file) == .file {
-      return String(decoding: try MappedFile(path: file).bytes, as: UTF8.self)
+      return try MappedFile(path: file, limit: Self.templateBytesMax).withBytes {
+        String(decoding: $0, as: UTF8.self)
+      }
     }
     let template = configuration?["chat_template"]
     if let text = template?.string { return text }

@@ -17,6 +17,26 @@ struct Normalizer: Sendable, Equatable {
 
   var steps: [Step] = []
 
+  /// Steps, and cuts behind them: real tokenizers have a handful, and each is a pass over the text.
+  static let stepsMax = 64
+  /// Bytes of a text that is looked for: more would make looking slow, and are no use.
+  static let patternBytesMax = 256
+  /// How many times as long a text may become: marks for blanks make it three times, NFD three.
+  static let growthMax = 256
+
+  /// How many times as long a text becomes at most, and no more than a little beyond the limit.
+  var growth: Int {
+    var growth = 1
+    for step in steps where growth <= Self.growthMax {
+      switch step {
+      case .composed, .decomposed: growth *= 3
+      case .prepend(let head): growth *= 1 + head.count
+      case .replace(let old, let new): growth *= max(1, (new.count + old.count - 1) / old.count)
+      }
+    }
+    return growth
+  }
+
   /// The text's bytes after all steps.
   func apply(_ text: [UInt8]) -> [UInt8] {
     var bytes = text

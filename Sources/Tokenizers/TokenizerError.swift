@@ -1,3 +1,5 @@
+import Containers
+
 /// Why a tokenizer cannot be had, or cannot render a chat.
 public enum TokenizerError: Error, Equatable, CustomStringConvertible {
   /// Nothing to load at this path.
@@ -12,12 +14,12 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .missing(let path, let reason):
-      "no tokenizer at \(path): \(reason)\n"
+      "no tokenizer at \(printable(path)): \(reason)\n"
         + "hint: name a GGUF file or a folder that holds tokenizer.json"
     case .malformed(let path, let place, let reason):
-      "the tokenizer in \(path) is damaged at \(place): \(reason)"
+      "the tokenizer in \(printable(path)) is damaged at \(place): \(reason)"
     case .unsupported(let path, let what):
-      "the tokenizer in \(path) is of a kind that is not read: \(what)"
+      "the tokenizer in \(printable(path)) is of a kind that is not read: \(what)"
     case .chat(let reason):
       "the chat cannot be rendered: \(reason)"
     }

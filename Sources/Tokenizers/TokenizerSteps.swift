@@ -4,7 +4,7 @@ import Containers
 extension HuggingFaceFolder {
   func normalizer() throws -> Normalizer {
     var normalizer = Normalizer()
-    for step in steps(json["normalizer"], in: "normalizers") {
+    for step in try steps(json["normalizer"], in: "normalizers") {
       switch step["type"]?.string {
       case "NFC": normalizer.steps.append(.composed)
       case "NFD": normalizer.steps.append(.decomposed)
@@ -12,12 +12,17 @@ extension HuggingFaceFolder {
         normalizer.steps.append(.prepend(Array((step["prepend"]?.string ?? "").utf8)))
       case "Replace":
         guard let old = step["pattern"]?["String"]?.string, !old.isEmpty,
-          let new = step["content"]?.string, !new.isEmpty
+          old.utf8.count <= Normalizer.patternBytesMax, let new = step["content"]?.string,
+          !new.isEmpty
         else { throw unsupported("normalizer Replace of an expression, or by nothing") }
         normalizer.steps.append(.replace(Array(old.utf8), with: Array(new.utf8)))
       case let type:
         throw unsupported("normalizer \(printable(type ?? "without type"))")
       }
+    }
+    guard normalizer.growth <= Normalizer.growthMax else {
+      throw malformed(
+        "normalizer", "it makes a text more than \(Normalizer.growthMax) times as long")
     }
     return normalizer
   }
@@ -28,7 +33,7 @@ extension HuggingFaceFolder {
     var metaspace: Metaspace?
     var isByteLevel = false
     var prefixesSpace = false
-    for step in steps(json["pre_tokenizer"], in: "pretokenizers") {
+    for step in try steps(json["pre_tokenizer"], in: "pretokenizers") {
       let type = step["type"]?.string ?? "without type"
       guard !isByteLevel else { throw unsupported("pre-tokenizer \(printable(type)) after bytes") }
       switch type {
@@ -61,7 +66,9 @@ extension HuggingFaceFolder {
     guard step["invert"]?.bool != true else { throw unsupported("a Split step that is inverted") }
     let behavior = step["behavior"]?.string ?? "without behavior"
     if let text = step["pattern"]?["String"]?.string {
-      guard !text.isEmpty, let manner = TextCut(rawValue: behavior) else {
+      guard !text.isEmpty, text.utf8.count <= Normalizer.patternBytesMax,
+        let manner = TextCut(rawValue: behavior)
+      else {
         throw unsupported("a Split step at \(printable(text)) that is \(printable(behavior))")
       }
       return .text(Array(text.utf8), manner)
@@ -106,7 +113,7 @@ extension HuggingFaceFolder {
     var decoding = Decoding()
     guard !isByteLevel else { return decoding }
     decoding.blank = preTokenizer.metaspace?.mark
-    for step in steps(json["decoder"], in: "decoders") {
+    for step in try steps(json["decoder"], in: "decoders") {
       switch step["type"]?.string {
       case "ByteFallback": decoding.readsBytes = true
       case "Fuse": break

@@ -169,9 +169,9 @@ struct InspectionReport: Encodable {
   }
 
   private static func json(_ path: String) throws -> JSONValue? {
-    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    guard PathKind.of(path) == .file else { return nil }
     do {
-      return try JSONValue.parse([UInt8](data))
+      return try MappedFile(path: path, limit: 4 << 20).withBytes { try JSONValue.parse($0) }
     } catch let error as JSONError {
       throw ContainerError.malformed(
         path: path, place: "byte \(error.offset)", reason: error.reason)

@@ -64,6 +64,51 @@ import Transformers
     }
   }
 
+  /// Without a width of heads in the file it is a quotient, which is nothing when there are more
+  /// heads than numbers.
+  @Test func headsOfNoWidthAreRefused() throws {
+    let folder = Folder()
+    let path = folder.path + "/x.gguf"
+    for (heads, width) in [(8, 4), (1, 8192)] {
+      var writer = GGUFWriter()
+      writer.add(key: "general.architecture", .string("llama"))
+      for (key, value) in [
+        ("embedding_length", width), ("attention.head_count", heads), ("block_count", 1),
+        ("feed_forward_length", 4), ("context_length", 64),
+      ] { writer.add(key: "llama." + key, .u32(UInt32(value))) }
+      writer.add(key: "llama.attention.layer_norm_rms_epsilon", .f32(1e-5))
+      try writer.add(
+        name: "token_embd.weight", shape: [2, width],
+        floats: [Float](repeating: 1, count: 2 * width))
+      try writer.write(to: path)
+      #expect {
+        try Checkpoint.open(path)
+      } throws: { error in
+        "\(error)".contains("a head is \(width / heads) wide")
+      }
+    }
+  }
+
+  /// Names come from the file; printing one must not move anybody's cursor.
+  @Test func namesInMessagesAreMadeFitForATerminal() throws {
+    let folder = Folder()
+    let path = try folder.copy(Fixture.untied)
+    let file = try TensorFile.open(Fixture.untied + "/model.safetensors")
+    var writer = SafetensorsWriter()
+    for entry in file.tensors {
+      try writer.add(name: entry.name, shape: entry.shape, floats: file.floats(of: entry))
+    }
+    try writer.add(name: "\u{1B}[2J\u{202E}evil", shape: [1], floats: [1])
+    try writer.write(to: path + "/model.safetensors")
+    #expect {
+      try Checkpoint.open(path)
+    } throws: { error in
+      let text = "\(error)"
+      return text.contains("\\u{1b}[2J") && !text.unicodeScalars.contains("\u{1B}")
+        && !text.unicodeScalars.contains("\u{202E}")
+    }
+  }
+
   private func rewrite(
     _ path: String, from source: String, _ change: (String, inout [Float]) -> Void
   ) throws {

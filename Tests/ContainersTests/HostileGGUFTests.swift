@@ -1,5 +1,6 @@
 import Containers
 import Determinism
+import Glibc
 import Testing
 
 /// GGUF files that lie about themselves.
@@ -92,6 +93,46 @@ import Testing
     forge.word(count)
     forge.bytes += [UInt8](repeating: 0, count: 64)
     try expectRefusal(forge, saying: "key list")
+  }
+
+  /// Files full of holes: the bytes that they claim to have are there and cost nothing.
+  @Test func arraysAreBoundedTogetherInFilesFullOfHoles() throws {
+    let folder = try TemporaryFolder()
+    var forge = Forge(pairs: 3)
+    var starts: [Int] = []
+    let path = try folder.file("x.gguf", [])
+    for key in ["one", "two", "three"] {
+      forge.text(key)
+      forge.word(UInt32(9))
+      forge.word(UInt32(0))
+      forge.word(UInt64(8_388_608))
+      starts.append(forge.bytes.count)
+    }
+    let file = try #require(fopen(path, "wb"))
+    defer { fclose(file) }
+    var written = 0
+    for (index, start) in starts.enumerated() {
+      #expect(fseek(file, written + index * 8_388_608, SEEK_SET) == 0)
+      fwrite(Array(forge.bytes[written..<start]), 1, start - written, file)
+      written = start
+    }
+    fflush(file)
+    #expect(truncate(path, 1 << 40) == 0)
+    let error = #expect(throws: ContainerError.self) { try TensorFile.open(path) }
+    let text = error?.description ?? ""
+    #expect(text.contains("key two") && text.contains("together"), "\(text)")
+  }
+
+  @Test func textsAreBoundedTogetherInFilesFullOfHoles() throws {
+    var forge = Forge(pairs: 1)
+    forge.text("key")
+    forge.word(UInt32(8))
+    forge.word(UInt64(1) << 38)
+    let folder = try TemporaryFolder()
+    let path = try folder.file("x.gguf", forge.bytes)
+    #expect(truncate(path, 1 << 40) == 0)
+    let error = #expect(throws: ContainerError.self) { try TensorFile.open(path) }
+    #expect(error?.description.contains("does not fit") == true, "\(error?.description ?? "")")
   }
 
   @Test func arraysWithoutEndAreRefused() throws {

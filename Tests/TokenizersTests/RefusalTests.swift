@@ -1,5 +1,6 @@
 import Containers
 import Determinism
+import Glibc
 import Testing
 import Tokenizers
 
@@ -7,6 +8,11 @@ import Tokenizers
 @Suite struct RefusalTests {
   private static let byteLevel =
     #"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#
+
+  private static let book = String(repeating: "b", count: 1 << 20)
+
+  private static let twice =
+    #"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#
 
   struct Refusal: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -75,6 +81,31 @@ import Tokenizers
       testDescription: "stripping token",
       added: #"[{"id":3,"content":"<x>","special":false,"lstrip":true}]"#, says: "lstrip"),
     Refusal(testDescription: "no end", added: "[]", says: "end of a sequence"),
+    Refusal(
+      testDescription: "cuts without end",
+      preTokenizer: #"{"type":"Sequence","pretokenizers":["#
+        + [String](repeating: #"{"type":"Digits"}"#, count: 100_000).joined(separator: ",")
+        + "]}", says: "100000 steps"),
+    Refusal(
+      testDescription: "a text that doubles and doubles",
+      normalizer: #"{"type":"Sequence","normalizers":["#
+        + [String](repeating: twice, count: 40).joined(separator: ",") + "]}",
+      says: "times as long"),
+    Refusal(
+      testDescription: "a letter that becomes a book",
+      normalizer: #"{"type":"Replace","pattern":{"String":"a"},"content":"\#(book)"}"#,
+      says: "times as long"),
+    Refusal(
+      testDescription: "a book before every word",
+      normalizer: #"{"type":"Prepend","prepend":"\#(book)"}"#,
+      says: "times as long"),
+    Refusal(
+      testDescription: "a pattern as long as a book",
+      preTokenizer: #"{"type":"Split","behavior":"Isolated","pattern":{"String":"\#(book)"}}"#,
+      says: "Split"),
+    Refusal(
+      testDescription: "a name that would clear the screen",
+      normalizer: #"{"type":"\u001b[2J"}"#, says: "\\u{1b}"),
   ]
 
   @Test(arguments: refusals) func isRefusedByName(refusal: Refusal) throws {
@@ -94,6 +125,23 @@ import Tokenizers
     #expect(tokenizer.encode("abba") == [2, 1, 0])
     // Bytes the vocabulary lacks are dropped, as the reference drops them.
     #expect(tokenizer.encode("axbxa") == [2, 0])
+  }
+
+  @Test func filesLargerThanAnyAreRefusedUnread() throws {
+    let sound = Refusal(testDescription: "", says: "")
+    let text =
+      #"{"model":\#(sound.model),"pre_tokenizer":\#(sound.preTokenizer),"#
+      + #""added_tokens":\#(sound.added)}"#
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+      let folder = try TokenizerFolder(text)
+      if name != "tokenizer.json" { try folder.write(name, "{}") }
+      #expect(truncate(folder.path + "/" + name, 1 << 40) == 0)
+      #expect {
+        try Tokenizer.load(model: folder.path)
+      } throws: { error in
+        "\(error)".contains(name) && "\(error)".contains("\(1 << 40) bytes")
+      }
+    }
   }
 
   @Test func missingFilesAreNamed() throws {
