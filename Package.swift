@@ -172,6 +172,23 @@ let package = Package(
 
     // tests
     .target(name: "TinyModels", path: "Tests/TinyModels", swiftSettings: strict),
+    .target(
+      name: "Readers",
+      dependencies: [
+        "Adapters", "Checkpoints", "Containers", "Control", "Deltas", "Identities", "Merging",
+        "Records", "Tokenizers", "Trainers", "Transformers", nioHTTP1, protobuf,
+      ],
+      path: "Tests/Fuzz/Readers",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "fuzz",
+      dependencies: ["Readers"],
+      path: "Tests/Fuzz/Driver",
+      swiftSettings: strict),
+    .testTarget(
+      name: "FuzzTests",
+      dependencies: ["Readers"],
+      swiftSettings: strict),
     .testTarget(
       name: "DeterminismTests",
       dependencies: ["Determinism"],

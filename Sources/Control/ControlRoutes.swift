@@ -2,17 +2,19 @@ import FoundationEssentials
 import NIOHTTP1
 
 /// Which request goes to which question, apart from any socket.
-struct ControlRoutes: Sendable {
+package struct ControlRoutes: Sendable {
   /// A status and a JSON body.
-  struct Answer: Sendable {
-    var status: HTTPResponseStatus
-    var body: Data
+  package struct Answer: Sendable {
+    package var status: HTTPResponseStatus
+    package var body: Data
   }
 
   let node: any NodeControl
 
+  package init(node: any NodeControl) { self.node = node }
+
   /// Answers any request; whatever goes wrong is an answer too.
-  func answer(_ method: HTTPMethod, _ uri: String, _ body: Data) async -> Answer {
+  package func answer(_ method: HTTPMethod, _ uri: String, _ body: Data) async -> Answer {
     do {
       return Answer(status: .ok, body: try await page(method, Target(uri), body))
     } catch {
@@ -93,7 +95,8 @@ struct ControlRoutes: Sendable {
         ? parts.dropFirst(2).map(String.init) : []
       var query: [String: String] = [:]
       for pair in halves.count > 1 ? halves[1].split(separator: "&") : [] {
-        let sides = pair.split(separator: "=", maxSplits: 1).map(String.init)
+        let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+          .map(String.init)
         query[sides[0]] = sides.count > 1 ? sides[1] : ""
       }
       self.query = query

@@ -9,7 +9,7 @@ public enum WorkerContract {
   public static let lineBytesMax = 1 << 20
 
   /// A value as one line, without the line end.
-  static func encode(_ value: some Encodable) throws -> [UInt8] {
+  package static func encode(_ value: some Encodable) throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -20,7 +20,7 @@ public enum WorkerContract {
   }
 
   /// A value from a line.
-  static func decode<Value: Decodable>(
+  package static func decode<Value: Decodable>(
     _ type: Value.Type, from line: [UInt8]
   ) throws(TrainerError) -> Value {
     let decoder = JSONDecoder()
@@ -191,8 +191,8 @@ public struct TrainOutcome: Codable, Sendable, Equatable {
 }
 
 /// What a daemon says.
-struct WorkerOrder: Codable, Sendable, Equatable {
-  enum Kind: String, Codable, Sendable {
+package struct WorkerOrder: Codable, Sendable, Equatable {
+  package enum Kind: String, Codable, Sendable {
     case train, evaluate, cancel, stop
   }
 
@@ -247,8 +247,8 @@ public struct WorkerHello: Codable, Sendable, Equatable {
 }
 
 /// What a worker says.
-struct WorkerReply: Codable, Sendable, Equatable {
-  enum Kind: String, Codable, Sendable {
+package struct WorkerReply: Codable, Sendable, Equatable {
+  package enum Kind: String, Codable, Sendable {
     case hello, progress, done, failed, cancelled
   }
 
