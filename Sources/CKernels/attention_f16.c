@@ -167,7 +167,8 @@ static void score_gradient(
       const half *panel = room->turned_values + j * room->ld;
       hk_f16_strip(
         seen - j > 32, count, dimension, chain, room->dout_words + r * room->ld, room->ld, 1,
-        panel, panel + 32, 64, factors, room->dscores + r * room->tall + j, room->tall, 0);
+        panel, panel + 32, 64, factors, room->dscores + r * room->tall + j, room->tall, 0,
+        0);
     }
   }
 }
@@ -183,7 +184,7 @@ static void mix(
     for (long d = 0; d < room->ld; d += 64)
       hk_f16_strip(
         room->ld - d > 32, count, first + r + count, chain, words + r * room->tall, room->tall, 1,
-        x + d, x + d + 32, room->ld, restore + r, out + r * room->ld + d, room->ld, 0);
+        x + d, x + d + 32, room->ld, restore + r, out + r * room->ld + d, room->ld, 0, 0);
   }
 }
 
@@ -200,7 +201,7 @@ static void spread(
       hk_f16_strip(
         room->ld - d > 32, count, rows - q, chain, words + q * room->tall + j, 1, room->tall,
         x + q * room->ld + d, x + q * room->ld + d + 32, room->ld, factors,
-        out + j * room->ld + d, room->ld, 1);
+        out + j * room->ld + d, room->ld, 1, 0);
   }
 }
 

@@ -82,9 +82,9 @@ size_t hk_packed_bytes(long rows, long columns, int type) {
   return (size_t)hk_padded(rows) * (size_t)hk_padded(columns) * element;
 }
 
-void hk_pack(void *tiles, const float *w, long rows, long columns, int type) {
+void hk_pack(void *tiles, const float *w, long ldw, long rows, long columns, int type) {
   if (type == hk_amx) {
-    hk_amx_pack(tiles, w, rows, columns);
+    hk_amx_pack(tiles, w, ldw, rows, columns);
     return;
   }
   long tall = hk_padded(rows), wide = hk_padded(columns);
@@ -93,7 +93,7 @@ void hk_pack(void *tiles, const float *w, long rows, long columns, int type) {
     for (long row = 0; row < tall; row++) {
       float values[32] = {0};
       long width = columns - column < 32 ? columns - column : 32;
-      if (row < rows) memcpy(values, w + row * columns + column, sizeof(float) * (size_t)width);
+      if (row < rows) memcpy(values, w + row * ldw + column, sizeof(float) * (size_t)width);
 #if defined(__x86_64__)
       if (type == hk_f16) hk_f16_from_floats((_Float16 *)out, values, 32);
 #endif
@@ -174,7 +174,8 @@ void hk_frozen_forward(
   long ldc, int add, float *panel
 ) {
   METERED(
-    hk_meter_frozen_forward, 2.0 * (double)(m * (n1 - n0) * (k1 - k0)),
+    w->low_rank ? hk_meter_low_rank : hk_meter_frozen_forward,
+    2.0 * (double)(m * (n1 - n0) * (k1 - k0)),
     frozen_forward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel));
 }
 
@@ -201,7 +202,8 @@ void hk_frozen_backward(
   long ldc, int add, float *panel
 ) {
   METERED(
-    hk_meter_frozen_backward, 2.0 * (double)(m * (n1 - n0) * (k1 - k0)),
+    w->low_rank ? hk_meter_low_rank : hk_meter_frozen_backward,
+    2.0 * (double)(m * (n1 - n0) * (k1 - k0)),
     frozen_backward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel));
 }
 

@@ -89,8 +89,10 @@ INLINE void strip(
   const block_function *blocks, long m, long k, const float *a, long a_row, long a_step,
   const float *b, long ldb, float *c, long ldc, int add
 ) {
-  for (long i = 0; i < m; i += ROWS) {
-    long rows = m - i < ROWS ? m - i : ROWS;
+  for (long i = 0, rows; i < m; i += rows) {
+    // Few rows alone leave the multipliers waiting for their own sums: the last two blocks share.
+    long left = m - i;
+    rows = left <= ROWS ? left : left < ROWS + ROWS / 2 ? (left + 1) / 2 : ROWS;
     blocks[rows](k, a + i * a_row, a_row, a_step, b, ldb, c + i * ldc, ldc, add);
   }
 }

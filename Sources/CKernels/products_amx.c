@@ -20,12 +20,12 @@ static long place(long row, long column, long columns) {
   return square * 1024 + row % 32 / 16 * 512 + column % 32 / 2 * 32 + row % 16 * 2 + column % 2;
 }
 
-void hk_amx_pack(uint16_t *squares, const float *w, long rows, long columns) {
+void hk_amx_pack(uint16_t *squares, const float *w, long ldw, long rows, long columns) {
   long count = hk_padded(rows) * hk_padded(columns);
   memset(squares, 0, sizeof(uint16_t) * (size_t)(2 * count));
   for (long row = 0; row < rows; row++)
     for (long column = 0; column < columns; column++) {
-      uint16_t value = round_bf16(w[row * columns + column]);
+      uint16_t value = round_bf16(w[row * ldw + column]);
       squares[place(row, column, columns)] = value;
       squares[count + place(column, row, rows)] = value;
     }
@@ -85,7 +85,7 @@ static int multiplies_rightly(void) {
   for (int i = 0; i < m * rows; i++)
     a[i] = (float)((state = state * 1664525 + 1013904223) >> 8) * 0x1p-23f - 1;
   hk_matrix matrix = {squares, rows, columns, hk_amx};
-  if (right) hk_amx_pack(squares, w, rows, columns);
+  if (right) hk_amx_pack(squares, w, columns, rows, columns);
   for (int turn = 0; right && turn < 4; turn++) {
     int backward = turn / 2, add = turn % 2;
     long depth = backward ? rows : columns, width = backward ? columns : rows;

@@ -20,7 +20,7 @@ void hk_amx_emulated_backward(
   long ldc, int add);
 
 /// Both orientations of w in squares.
-void hk_amx_pack(uint16_t *squares, const float *w, long rows, long columns);
+void hk_amx_pack(uint16_t *squares, const float *w, long ldw, long rows, long columns);
 /// One row of a packed weight.
 void hk_amx_unpack_row(const hk_matrix *w, long row, float *out);
 #endif

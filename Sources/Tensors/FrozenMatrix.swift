@@ -7,6 +7,7 @@ public final class FrozenMatrix {
   /// Inputs of the layer.
   public let columns: Int
   private let arena: Arena
+  private let slot: Slot
   // Behind a pointer: threads read it at once, and passing `&` would count as writing.
   private let matrix: UnsafeMutablePointer<hk_matrix>
 
@@ -18,14 +19,57 @@ public final class FrozenMatrix {
     self.rows = rows
     self.columns = columns
     let type = hk_pack_type(values.baseAddress!, values.count, storage.flag)
+    (arena, slot, matrix) = Self.room(rows: rows, columns: columns, type: type)
+    hk_pack(arena.bytes(slot), values.baseAddress!, columns, rows, columns, type)
+  }
+
+  /// Zeros, until ``pack(_:width:)`` brings other values: the factors of an adapter lie in the
+  /// form of the frozen weights beside which they work, and change with every step.
+  package init(rows: Int, columns: Int, storage: Storage) {
+    self.rows = rows
+    self.columns = columns
+    (arena, slot, matrix) = Self.room(
+      rows: rows, columns: columns, type: Self.type(storage: storage))
+    matrix.pointee.low_rank = 1
+  }
+
+  private static func room(
+    rows: Int, columns: Int, type: Int32
+  ) -> (Arena, Slot, UnsafeMutablePointer<hk_matrix>) {
     var layout = ArenaLayout()
     let slot = layout.bytes(hk_packed_bytes(rows, columns, type))
-    arena = Arena(layout)
-    hk_pack(arena.bytes(slot), values.baseAddress!, rows, columns, type)
-    matrix = .allocate(capacity: 1)
+    let arena = Arena(layout)
+    let matrix = UnsafeMutablePointer<hk_matrix>.allocate(capacity: 1)
     matrix.initialize(
       to: hk_matrix(
-        tiles: UnsafeRawPointer(arena.bytes(slot)), rows: rows, columns: columns, type: type))
+        tiles: UnsafeRawPointer(arena.bytes(slot)), rows: rows, columns: columns, type: type,
+        low_rank: 0))
+    return (arena, slot, matrix)
+  }
+
+  /// The form that a weight takes, if no value forces another on it.
+  private static func type(storage: Storage) -> Int32 {
+    var nothing: Float = 0
+    return hk_pack_type(&nothing, 0, storage.flag)
+  }
+
+  /// Whether weights of this storage are multiplied in a form that is faster than floats.
+  package static func isFaster(as storage: Storage) -> Bool {
+    let type = type(storage: storage)
+    return type == hk_f16 || type == hk_amx
+  }
+
+  /// Packs other values, rows `width` apart, over those that were.
+  ///
+  /// - Returns: false, and nothing is changed, if they do not fit this matrix's form.
+  package func pack(_ values: UnsafePointer<Float>, width: Int) -> Bool {
+    if type == hk_f16 {
+      for row in 0..<rows where hk_pack_type(values + row * width, columns, 1) != hk_f16 {
+        return false
+      }
+    }
+    hk_pack(arena.bytes(slot), values, width, rows, columns, type)
+    return true
   }
 
   deinit { matrix.deallocate() }
@@ -35,8 +79,7 @@ public final class FrozenMatrix {
 
   /// Bytes that a weight of this shape takes, if no value forces another form on it.
   public static func bytes(rows: Int, columns: Int, storage: Storage) -> Int {
-    var nothing: Float = 0
-    return hk_packed_bytes(rows, columns, hk_pack_type(&nothing, 0, storage.flag))
+    hk_packed_bytes(rows, columns, type(storage: storage))
   }
 
   /// Bytes the packed weight takes.
@@ -95,11 +138,11 @@ package struct Operand {
   /// - Parameter scratch: `Operand.floats(rows:depth:)` floats.
   package init(
     rows: Int, depth: Int, _ a: UnsafePointer<Float>, width: Int, for weights: FrozenMatrix...,
-    scratch: UnsafeMutablePointer<Float>
+    and factors: FrozenMatrix? = nil, scratch: UnsafeMutablePointer<Float>
   ) {
     // Weights of one layer may differ in type only between bf16, which reads the floats as they
     // are, and f16, so the largest type serves all of them.
-    let type = weights.map(\.type).max() ?? 0
+    let type = max(weights.map(\.type).max() ?? 0, factors?.type ?? 0)
     operand = hk_prepare(type, rows, depth, a, width, scratch)
   }
 

@@ -106,7 +106,7 @@ public struct TrainingBenchmark {
   ///
   /// Throws what ``Trainer/step()`` throws.
   public func run(progress: (StepReport) -> Void = { _ in }) throws -> Result {
-    let storage: Storage = trainer.settings.computeType == .bf16 ? .bf16 : .f32
+    let storage = trainer.settings.computeType.storage
     let before = Meter.productCeiling(storage: storage)
     var seconds: [Double] = []
     var best: (seconds: Double, reading: Meter.Reading)?

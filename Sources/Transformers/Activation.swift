@@ -31,17 +31,17 @@ extension BlockForward {
   ///   - y: the block's input, `[R, H]`, prepared; h: its H, `[R, LoRA width]`.
   func activate(
     _ index: Int, strip: Range<Int>, _ y: Operand, h: UnsafePointer<Float>,
-    to act: UnsafeMutablePointer<Float>
+    _ spread: [LowRank.Work?], to act: UnsafeMutablePointer<Float>
   ) {
     let kept = pass.layers[index]
     let count = rows.count * padded(strip.count)
     switch shape.activation {
     case .swiglu:
-      let gate = half(.gate, slots.gate, strip, y, h, index, kept.gate)
-      let up = half(.up, slots.up, strip, y, h, index, kept.up)
+      let gate = half(.gate, slots.gate, strip, y, h, spread, index, kept.gate)
+      let up = half(.up, slots.up, strip, y, h, spread, index, kept.up)
       Kernels.swiglu(count: count, gate: gate, up: up, to: act)
     case .xielu:
-      let up = half(.up, slots.up, strip, y, h, index, kept.up)
+      let up = half(.up, slots.up, strip, y, h, spread, index, kept.up)
       Kernels.xielu(count: count, model.layers[index].curve!, up: up, to: act)
     }
   }

@@ -34,13 +34,14 @@ struct BlockBackward {
     let down = groups?.down
     let dhDown = pass.arena.floats(slots.h)
     let dout = unsettle(layer.feedForwardNorm, kept.feedForwardNorm)
+    let operand = operandA(dout, depth: shape.hidden, for: layer[.down], and: down)
     if let down, let slot = kept.hDown {
       down.contract(
-        down.members[0], rows: rows.count, dout, width: hidden,
-        h: pass.floats(slot, rows.lowerBound, down.width), to: dhDown, partials: partials)
+        down.members[0], rows: rows.count, dout, width: hidden, work(operand),
+        h: pass.floats(slot, rows.lowerBound, down.stride), to: dhDown, partials: partials)
     }
+    let reaching = down?.operand(rows: rows.count, dhDown, room)
     let dy = pass.arena.floats(slots.wideA)
-    let operand = operandA(dout, depth: shape.hidden, for: layer[.down])
     for strip in pass.strips {
       let width = padded(strip.count)
       let dact = pass.arena.floats(slots.act)
@@ -48,21 +49,24 @@ struct BlockBackward {
         rows: rows.count, operand, inputs: strip, to: dact, width: width, adding: false,
         panel: panel)
       down?.reach(
-        rows: rows.count, dhDown, inputs: strip, addingTo: dact, width: width, drop: drop)
+        rows: rows.count, dhDown, reaching, inputs: strip, addingTo: dact, width: width,
+        drop: drop)
       let gradients = deactivate(index, strip: strip, dact: dact)
       down?.collect(
         rows: rows.count, dh: dhDown, dact, width: width, inputs: strip, partials: partials,
         drop: drop)
       let first = strip.lowerBound == 0
       for (linear, gradient) in gradients {
+        let part = operandB(
+          gradient, depth: strip.count, for: layer[linear], and: groups?.feedForward)
         layer[linear].backward(
-          rows: rows.count, operandB(gradient, depth: strip.count, for: layer[linear]),
+          rows: rows.count, part,
           outputs: strip, to: dy, width: hidden, adding: !(first && linear == gradients[0].linear),
           panel: panel)
         if let group = groups?.feedForward, let member = group.member(linear) {
           group.contract(
-            member, rows: rows.count, gradient, width: width,
-            h: pass.floats(kept.hFeedForward!, rows.lowerBound, group.width), outputs: strip,
+            member, rows: rows.count, gradient, width: width, work(part),
+            h: pass.floats(kept.hFeedForward!, rows.lowerBound, group.stride), outputs: strip,
             to: dh, adding: !first, partials: partials)
         }
       }
@@ -77,14 +81,17 @@ struct BlockBackward {
     let dattended = pass.floats(pass.dattended, rows.lowerBound, width)
     let matrix = model.layers[index][.output]
     let dout = unsettle(model.layers[index].attentionNorm, kept.attentionNorm)
+    let operand = operandA(
+      dout, depth: shape.hidden, for: matrix, and: adapter.layers[index]?.output)
     matrix.backward(
-      rows: rows.count, operandA(dout, depth: shape.hidden, for: matrix), to: dattended,
-      width: width, adding: false, panel: panel)
+      rows: rows.count, operand, to: dattended, width: width, adding: false, panel: panel)
     guard let group = adapter.layers[index]?.output, let slot = kept.hOutput else { return }
     group.contract(
-      group.members[0], rows: rows.count, dout, width: hidden,
-      h: pass.floats(slot, rows.lowerBound, group.width), to: dh, partials: partials)
-    group.reach(rows: rows.count, dh, addingTo: dattended, width: width, drop: drop)
+      group.members[0], rows: rows.count, dout, width: hidden, work(operand),
+      h: pass.floats(slot, rows.lowerBound, group.stride), to: dh, partials: partials)
+    group.reach(
+      rows: rows.count, dh, group.operand(rows: rows.count, dh, room), addingTo: dattended,
+      width: width, drop: drop)
     let attended = pass.arena.floats(slots.query)
     Kernels.recall(
       pass.row(kept.attended, rows.lowerBound, shape.queryWidth), as: pass.storage,
@@ -103,16 +110,16 @@ struct BlockBackward {
     let dy = pass.arena.floats(slots.wideA)
     for linear in [LinearLayer.query, .key, .value] {
       let (gradient, width) = gathered(linear, index)
+      let operand = operandB(
+        gradient, depth: shape.shape(of: linear).outputs, for: layer[linear], and: group)
       if !last {
         layer[linear].backward(
-          rows: rows.count,
-          operandB(gradient, depth: shape.shape(of: linear).outputs, for: layer[linear]),
-          to: dy, width: hidden, adding: linear != .query, panel: panel)
+          rows: rows.count, operand, to: dy, width: hidden, adding: linear != .query, panel: panel)
       }
       if let group, let member = group.member(linear) {
         group.contract(
-          member, rows: rows.count, gradient, width: width,
-          h: pass.floats(kept.hAttention!, rows.lowerBound, group.width), to: dh,
+          member, rows: rows.count, gradient, width: width, work(operand),
+          h: pass.floats(kept.hAttention!, rows.lowerBound, group.stride), to: dh,
           partials: partials)
       }
     }
@@ -125,27 +132,39 @@ struct BlockBackward {
 
   // MARK: Parts
 
+  private func work(_ operand: Operand) -> LowRank.Work {
+    LowRank.Work(operand: operand, panel: panel)
+  }
+
+  private var room: LowRank.Room {
+    LowRank.Room(operands: pass.arena.floats(slots.operandH), panel: panel)
+  }
+
   private func operandA(
-    _ a: UnsafePointer<Float>, depth: Int, for matrix: FrozenMatrix
+    _ a: UnsafePointer<Float>, depth: Int, for matrix: FrozenMatrix, and group: LowRank?
   ) -> Operand {
     Operand(
       rows: rows.count, depth: depth, a, width: padded(depth), for: matrix,
-      scratch: pass.arena.floats(slots.operandA))
+      and: group?.factors, scratch: pass.arena.floats(slots.operandA))
   }
 
   private func operandB(
-    _ a: UnsafePointer<Float>, depth: Int, for matrix: FrozenMatrix
+    _ a: UnsafePointer<Float>, depth: Int, for matrix: FrozenMatrix, and group: LowRank?
   ) -> Operand {
     Operand(
       rows: rows.count, depth: depth, a, width: padded(depth), for: matrix,
-      scratch: pass.arena.floats(slots.operandB))
+      and: group?.factors, scratch: pass.arena.floats(slots.operandB))
   }
 
   /// A product input's gradient dy, with its LoRA part, goes through the norm into dx.
   private func finish(
     _ group: LowRank?, dy: UnsafeMutablePointer<Float>, norm: FloatBuffer, _ kept: NormSlots
   ) {
-    group?.reach(rows: rows.count, dh, addingTo: dy, width: hidden, drop: drop)
+    if let group {
+      group.reach(
+        rows: rows.count, dh, group.operand(rows: rows.count, dh, room), addingTo: dy,
+        width: hidden, drop: drop)
+    }
     collect(group, norm: norm, kept)
     leave(dy, norm, kept)
   }

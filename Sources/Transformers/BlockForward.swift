@@ -51,10 +51,11 @@ struct BlockForward {
     let group = adapter?.layers[index]?.attention
     let y = enter(layer.attentionNorm, kept.attentionNorm)
     let h = lowRankInput(group, kept.hAttention)
-    group?.project(rows: rows.count, y, width: hidden, to: h, drop: drop)
     let operand = Operand(
       rows: rows.count, depth: shape.hidden, y, width: hidden, for: layer[.query], layer[.key],
-      layer[.value], scratch: pass.arena.floats(slots.operandA))
+      layer[.value], and: group?.factors, scratch: pass.arena.floats(slots.operandA))
+    group?.project(rows: rows.count, y, width: hidden, work(operand), to: h, drop: drop)
+    let spread = group?.operands(rows: rows.count, h, room) ?? []
     let targets = [
       (LinearLayer.query, slots.query, kept.q, shape.heads),
       (.key, slots.key, kept.k, shape.keyValueHeads),
@@ -65,8 +66,10 @@ struct BlockForward {
       let out = pass.arena.floats(scratch)
       layer[linear].forward(
         rows: rows.count, operand, to: out, width: padded(width), adding: false, panel: panel)
-      if let group, let member = group.member(linear) {
-        group.expand(member, rows: rows.count, h, addingTo: out, width: padded(width))
+      if let group, let member = group.members.firstIndex(where: { $0.layer == linear }) {
+        group.expand(
+          group.members[member], rows: rows.count, h, spread[member], addingTo: out,
+          width: padded(width))
       }
       addBias(linear, index, to: out, width: padded(width))
       normHeads(linear, index, out)
@@ -86,16 +89,19 @@ struct BlockForward {
       pass.row(kept.attended, rows.lowerBound, shape.queryWidth), as: pass.storage,
       count: rows.count * width, to: attended)
     let matrix = model.layers[index][.output]
+    let group = adapter?.layers[index]?.output
     let operand = Operand(
       rows: rows.count, depth: shape.queryWidth, attended, width: width, for: matrix,
-      scratch: pass.arena.floats(slots.operandA))
+      and: group?.factors, scratch: pass.arena.floats(slots.operandA))
     let (out, onto) = output
     matrix.forward(
       rows: rows.count, operand, to: out, width: hidden, adding: onto, panel: panel)
-    if let group = adapter?.layers[index]?.output {
+    if let group {
       let h = lowRankInput(group, kept.hOutput)
-      group.project(rows: rows.count, attended, width: width, to: h, drop: drop)
-      group.expand(group.members[0], rows: rows.count, h, addingTo: out, width: hidden)
+      group.project(rows: rows.count, attended, width: width, work(operand), to: h, drop: drop)
+      group.expand(
+        group.members[0], rows: rows.count, h, group.operands(rows: rows.count, h, room)[0],
+        addingTo: out, width: hidden)
     }
     addBias(.output, index, to: out, width: hidden)
     settle(model.layers[index].attentionNorm, kept.attentionNorm)
@@ -111,11 +117,13 @@ struct BlockForward {
     let groups = adapter?.layers[index]
     let y = enter(layer.feedForwardNorm, kept.feedForwardNorm)
     let h = lowRankInput(groups?.feedForward, kept.hFeedForward)
-    groups?.feedForward?.project(rows: rows.count, y, width: hidden, to: h, drop: drop)
     let operand = Operand(
       rows: rows.count, depth: shape.hidden, y, width: hidden,
       for: layer[shape.activation.isGated ? .gate : .up], layer[.up],
-      scratch: pass.arena.floats(slots.operandA))
+      and: groups?.feedForward?.factors, scratch: pass.arena.floats(slots.operandA))
+    groups?.feedForward?.project(
+      rows: rows.count, y, width: hidden, work(operand), to: h, drop: drop)
+    let spread = groups?.feedForward?.operands(rows: rows.count, h, room) ?? []
     // Its own place even when nothing is kept: h is in use until the last strip.
     let hDown = kept.hDown.map { downRow($0, groups) } ?? pass.arena.floats(slots.dh)
     let act = pass.arena.floats(slots.act)
@@ -124,20 +132,22 @@ struct BlockForward {
     let isWanted = !again || shape.normPlacement == .after
     for strip in pass.strips {
       let width = padded(strip.count)
-      activate(index, strip: strip, operand, h: h, to: act)
+      activate(index, strip: strip, operand, h: h, spread, to: act)
+      let part = Operand(
+        rows: rows.count, depth: strip.count, act, width: width, for: layer[.down],
+        and: groups?.down?.factors, scratch: pass.arena.floats(slots.operandB))
       groups?.down?.project(
-        rows: rows.count, act, width: width, inputs: strip, to: hDown,
+        rows: rows.count, act, width: width, work(part), inputs: strip, to: hDown,
         adding: strip.lowerBound > 0, drop: drop)
       guard isWanted else { continue }
       layer[.down].forward(
-        rows: rows.count,
-        Operand(
-          rows: rows.count, depth: strip.count, act, width: width, for: layer[.down],
-          scratch: pass.arena.floats(slots.operandB)),
-        inputs: strip, to: out, width: hidden, adding: onto || strip.lowerBound > 0, panel: panel)
+        rows: rows.count, part, inputs: strip, to: out, width: hidden,
+        adding: onto || strip.lowerBound > 0, panel: panel)
     }
     if let group = groups?.down, isWanted {
-      group.expand(group.members[0], rows: rows.count, hDown, addingTo: out, width: hidden)
+      group.expand(
+        group.members[0], rows: rows.count, hDown,
+        group.operands(rows: rows.count, hDown, room)[0], addingTo: out, width: hidden)
     }
     addBias(.down, index, to: out, width: hidden)
     settle(layer.feedForwardNorm, kept.feedForwardNorm)
@@ -156,17 +166,29 @@ struct BlockForward {
 
   // MARK: Parts
 
+  private func work(_ operand: Operand) -> LowRank.Work {
+    LowRank.Work(operand: operand, panel: panel)
+  }
+
+  private var room: LowRank.Room {
+    LowRank.Room(operands: pass.arena.floats(slots.operandH), panel: panel)
+  }
+
   /// One strip of gate or up, with its LoRA, kept if the pass keeps it.
   func half(
     _ linear: LinearLayer, _ scratch: Slot, _ strip: Range<Int>, _ y: Operand,
-    _ h: UnsafePointer<Float>, _ index: Int, _ slot: Slot?
+    _ h: UnsafePointer<Float>, _ spread: [LowRank.Work?], _ index: Int, _ slot: Slot?
   ) -> UnsafeMutablePointer<Float> {
     let out = pass.arena.floats(scratch)
     let width = padded(strip.count)
     model.layers[index][linear].forward(
       rows: rows.count, y, outputs: strip, to: out, width: width, adding: false, panel: panel)
-    if let group = adapter?.layers[index]?.feedForward, let member = group.member(linear) {
-      group.expand(member, rows: rows.count, h, outputs: strip, addingTo: out, width: width)
+    if let group = adapter?.layers[index]?.feedForward,
+      let member = group.members.firstIndex(where: { $0.layer == linear })
+    {
+      group.expand(
+        group.members[member], rows: rows.count, h, spread[member], outputs: strip,
+        addingTo: out, width: width)
     }
     addBias(linear, index, outputs: strip, to: out, width: width)
     if let slot {
@@ -180,10 +202,10 @@ struct BlockForward {
   /// Where a group's H goes: its kept rows, or scratch.
   private func lowRankInput(_ group: LowRank?, _ slot: Slot?) -> UnsafeMutablePointer<Float> {
     guard let group, let slot else { return pass.arena.floats(slots.h) }
-    return pass.floats(slot, rows.lowerBound, group.width)
+    return pass.floats(slot, rows.lowerBound, group.stride)
   }
 
   private func downRow(_ slot: Slot, _ groups: LayerAdapter?) -> UnsafeMutablePointer<Float> {
-    pass.floats(slot, rows.lowerBound, groups?.down?.width ?? 0)
+    pass.floats(slot, rows.lowerBound, groups?.down?.stride ?? 0)
   }
 }

@@ -38,7 +38,7 @@ public final class Decoder {
     self.configuration = try configuration.checked()
     self.computeType = computeType
     model = try FrozenModel(
-      shape: configuration, weights: weights, storage: computeType == .bf16 ? .bf16 : .f32)
+      shape: configuration, weights: weights, storage: computeType.storage)
   }
 
   /// Puts a copy of the adapter's values on the base; `nil` leaves the plain base.
@@ -52,7 +52,8 @@ public final class Decoder {
       return
     }
     if self.adapter?.layout != adapter.layout {
-      let fitting = try ModelAdapter(layout: adapter.layout, configuration: configuration)
+      let fitting = try ModelAdapter(
+        layout: adapter.layout, configuration: configuration, storage: computeType.storage)
       self.adapter = fitting
       passes = [:]
     }

@@ -1,3 +1,5 @@
+import Tensors
+
 /// The shape of a decoder of the Llama family: how wide, how deep, and in what it differs from
 /// Llama.
 public struct DecoderConfiguration: Sendable, Equatable {
@@ -139,6 +141,9 @@ public struct DecoderConfiguration: Sendable, Equatable {
 /// How weights and kept activations are stored; sums are always 32-bit floats.
 public enum ComputeType: String, Sendable, CaseIterable {
   case bf16, f32
+
+  /// How weights and activations rest in memory.
+  public var storage: Storage { self == .bf16 ? .bf16 : .f32 }
 }
 
 /// Where a decoder reads its frozen tensors from.

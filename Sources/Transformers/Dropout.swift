@@ -82,7 +82,7 @@ extension LowRank {
       Kernels.multiply(
         rows, columns, range.count, drop.scratch, (wide, 1),
         arena.floats(turned) + range.lowerBound * width + member.column, width,
-        h + member.column, width, adding: adding)
+        h + member.column, stride, adding: adding)
     }
   }
 
@@ -94,7 +94,7 @@ extension LowRank {
     let wide = padded(range.count)
     for member in members {
       Kernels.multiply(
-        rows, range.count, columns, dh + member.column, (width, 1),
+        rows, range.count, columns, dh + member.column, (stride, 1),
         arena.floats(straight) + member.column * padded(inputs) + range.lowerBound,
         padded(inputs), drop.scratch, wide, adding: false)
       drop.dropout.rule(offset: member.rangeA.lowerBound).apply(
@@ -111,7 +111,7 @@ extension LowRank {
     for member in members {
       mask(member, rows: rows, x, width: ldx, inputs: range, drop)
       Kernels.multiply(
-        columns, range.count, rows, dh + member.column, (1, width), drop.scratch,
+        columns, range.count, rows, dh + member.column, (1, stride), drop.scratch,
         padded(range.count),
         partials + partial + member.column * padded(inputs) + range.lowerBound, padded(inputs),
         adding: false)

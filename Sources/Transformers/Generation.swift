@@ -50,7 +50,7 @@ extension Decoder {
   /// Room for the keys and values of up to `capacity` positions, empty.
   public func makeCache(capacity: Int) -> KeyValueCache {
     precondition(capacity > 0, "a cache holds at least one position")
-    let widths = adapter?.layers.compactMap { $0 }.flatMap(\.groups).map(\.width) ?? []
+    let widths = adapter?.layers.compactMap { $0 }.flatMap(\.groups).map(\.stride) ?? []
     return KeyValueCache(
       shape: configuration, capacity: capacity, lowRank: widths.max() ?? 0)
   }

@@ -15,7 +15,7 @@ final class LayerAdapter {
   /// Takes the ranges of each layer's factors, where it has any.
   init(
     ranges: [LinearLayer: (a: Range<Int>, b: Range<Int>)], configuration: DecoderConfiguration,
-    rank: Int
+    rank: Int, storage: Storage
   ) {
     var floats = 0
     func group(_ layers: [LinearLayer]) -> LowRank? {
@@ -23,7 +23,8 @@ final class LayerAdapter {
         ranges[layer].map { (layer: layer, a: $0.a, b: $0.b) }
       }
       return LowRank(
-        places: places, configuration: configuration, rank: rank, partials: &floats)
+        places: places, configuration: configuration, rank: rank, storage: storage,
+        partials: &floats)
     }
     attention = group([.query, .key, .value])
     // The way back works on q, k, v of one block and on the rest of the block below at a time, so
@@ -54,7 +55,7 @@ final class ModelAdapter {
   let partialFloats: Int
 
   /// - Throws: `TransformersError.adapter` that names the first module that does not fit.
-  init(layout: AdapterLayout, configuration: DecoderConfiguration) throws {
+  init(layout: AdapterLayout, configuration: DecoderConfiguration, storage: Storage) throws {
     self.layout = layout
     var places: [String: (layer: Int, linear: LinearLayer)] = [:]
     for index in 0..<configuration.layers {
@@ -82,9 +83,15 @@ final class ModelAdapter {
     layers = ranges.map { ranges in
       ranges.isEmpty
         ? nil
-        : LayerAdapter(ranges: ranges, configuration: configuration, rank: layout.rank)
+        : LayerAdapter(
+          ranges: ranges, configuration: configuration, rank: layout.rank, storage: storage)
     }
     partialFloats = layers.map { $0?.partialFloats ?? 0 }.max() ?? 0
+  }
+
+  /// Bytes of the forms that lie beside frozen weights.
+  var packedBytes: Int {
+    layers.compactMap { $0 }.flatMap(\.groups).reduce(0) { $0 + $1.packedBytes }
   }
 
   /// Copies the values in, spread over the threads.

@@ -25,7 +25,7 @@ public struct MemoryNeeds: Sendable, Equatable {
     batch: Int, length: Int, recomputes: Bool, dropsOut: Bool = false, judges: Int = 0
   ) throws {
     let shape = try configuration.checked()
-    let storage: Storage = computeType == .bf16 ? .bf16 : .f32
+    let storage = computeType.storage
     func bytes(_ rows: Int, _ columns: Int) -> Int {
       FrozenMatrix.bytes(rows: rows, columns: columns, storage: storage)
     }
@@ -36,13 +36,13 @@ public struct MemoryNeeds: Sendable, Equatable {
     let embedding = bytes(shape.vocabulary, shape.hidden)
     weights = shape.layers * block + embedding * (shape.tiedEmbeddings ? 1 : 2)
     reading = 4 * FrozenModel.largestTensor(shape)
+    let factors = try ModelAdapter(layout: layout, configuration: shape, storage: storage)
     // Two copies of the values, gradient, two moments, and both orientations of each factor.
-    adapter = 28 * layout.count
-    let fitting = try ModelAdapter(layout: layout, configuration: shape)
+    adapter = 28 * layout.count + factors.packedBytes
     func pass(_ purpose: Purpose, batch: Int) -> Int {
       PassPlan(
         shape: shape, capacity: Decoder.windowsTogether(batch: batch, length: length),
-        length: length, purpose: purpose, storage: storage, adapter: fitting,
+        length: length, purpose: purpose, storage: storage, adapter: factors,
         recomputes: recomputes, dropsOut: dropsOut && purpose == .gradient
       ).layout.size
     }

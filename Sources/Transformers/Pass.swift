@@ -55,6 +55,8 @@ struct WorkerSlots {
   let panel, wideA, wideB, query, key, value, gate, up, act, h, dh, attention: Slot
   /// Operands of products: one that serves many, and one for the moment.
   let operandA, operandB: Slot
+  /// The same of H or dH.
+  let operandH: Slot
   /// An input with dropout.
   let masked: Slot
 }
@@ -114,7 +116,7 @@ class PassPlan {
       let blocks = shared == shape.layers ? [index] : Array(0..<shape.layers)
       let groups = blocks.compactMap { adapter?.layers[$0] }
       func widest(_ group: KeyPath<LayerAdapter, LowRank?>) -> Int {
-        groups.compactMap { $0[keyPath: group]?.width }.max() ?? 0
+        groups.compactMap { $0[keyPath: group]?.stride }.max() ?? 0
       }
       return LayerSlots(
         shape: shape, tokens: tokens, storage: storage, purpose: purpose,
@@ -137,19 +139,20 @@ class PassPlan {
     partialFloats = whole ? adapter?.partialFloats ?? 0 : 0
     partials = layout.floats(partialFloats * blocks.count)
     let rows = min(tokens, Self.mostRows)
-    let most = adapter?.layers.compactMap { $0 }.flatMap(\.groups).map(\.width).max() ?? 0
+    let groups = adapter?.layers.compactMap { $0 }.flatMap(\.groups) ?? []
     workers = (0..<Workers.count).map { _ in
       Self.scratch(
-        shape, rows: rows, length: length, lowRank: most, dropsOut: dropsOut, &layout)
+        shape, rows: rows, length: length, groups: groups, dropsOut: dropsOut, &layout)
     }
     self.layout = layout
   }
 
   private static func scratch(
-    _ shape: DecoderConfiguration, rows: Int, length: Int, lowRank: Int, dropsOut: Bool,
+    _ shape: DecoderConfiguration, rows: Int, length: Int, groups: [LowRank], dropsOut: Bool,
     _ layout: inout ArenaLayout
   ) -> WorkerSlots {
     let strip = rows * feedForwardStrip
+    let lowRank = rows * (groups.map(\.stride).max() ?? 0)
     return WorkerSlots(
       panel: layout.floats(FrozenMatrix.panelFloats),
       wideA: layout.floats(rows * padded(shape.hidden)),
@@ -158,7 +161,7 @@ class PassPlan {
       key: layout.floats(rows * padded(shape.keyValueWidth)),
       value: layout.floats(rows * padded(shape.keyValueWidth)),
       gate: layout.floats(strip), up: layout.floats(strip), act: layout.floats(strip),
-      h: layout.floats(rows * lowRank), dh: layout.floats(rows * lowRank),
+      h: layout.floats(lowRank), dh: layout.floats(lowRank),
       attention: layout.floats(
         CausalAttention.scratchFloats(length: length, dimension: shape.headDimension)),
       operandA: layout.floats(
@@ -166,6 +169,7 @@ class PassPlan {
       operandB: layout.floats(
         Operand.floats(
           rows: rows, depth: max(shape.queryWidth, shape.keyValueWidth, feedForwardStrip))),
+      operandH: layout.floats(groups.map { $0.operandFloats(rows: rows) }.max() ?? 0),
       masked: layout.floats(
         dropsOut ? rows * padded(max(shape.hidden, shape.queryWidth, feedForwardStrip)) : 0))
   }

@@ -50,8 +50,9 @@ import Testing
       values = bf16 ? raw.map(rounded) : raw
       type = wanted.map(Int32.init) ?? hk_pack_type(values, values.count, bf16 ? 1 : 0)
       tiles = .allocate(byteCount: hk_packed_bytes(rows, columns, type), alignment: 64)
-      hk_pack(tiles, values, rows, columns, type)
-      matrix = hk_matrix(tiles: tiles, rows: rows, columns: columns, type: type)
+      hk_pack(tiles, values, columns, rows, columns, type)
+      matrix = hk_matrix(
+        tiles: tiles, rows: rows, columns: columns, type: type, low_rank: 0)
     }
 
     /// Error bounds: sums of halves lose 2^-11 each time, see products_f16.c; matrix tiles round
@@ -221,7 +222,7 @@ import Testing
     let found = cutRows(c, width: 48)
     for row in sizes.indices {
       let range = row * 48..<(row + 1) * 48
-      #expect(distance(Array(found[range]), Array(expected[range])) < 4e-3, "row \(row)")
+      #expect(distance(Array(found[range]), Array(expected[range])) < 5e-3, "row \(row)")
     }
   }
 

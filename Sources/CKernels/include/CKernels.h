@@ -120,6 +120,8 @@ typedef struct {
   long rows;
   long columns;
   int type;
+  /// Whether it is a factor of an adapter, for the meter.
+  int low_rank;
 } hk_matrix;
 
 /// The type a weight is stored as: f32 as it is; for bf16 the fastest that the processor has:
@@ -130,8 +132,9 @@ int hk_pack_type(const float *w, long count, int bf16);
 /// Bytes of the tiles of a weight.
 size_t hk_packed_bytes(long rows, long columns, int type);
 
-/// Packs w [rows, columns] into tiles: for each 32 columns, all rows of 32 elements.
-void hk_pack(void *tiles, const float *w, long rows, long columns, int type);
+/// Packs w [rows, columns], its rows ldw apart, into tiles: for each 32 columns, all rows of 32
+/// elements.
+void hk_pack(void *tiles, const float *w, long ldw, long rows, long columns, int type);
 
 /// One row of a packed weight as floats, with zero padding: out[hk_padded(columns)].
 void hk_unpack_row(const hk_matrix *w, long row, float *out);
