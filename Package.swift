@@ -110,7 +110,9 @@ let package = Package(
     // floor 5
     .target(
       name: "Checkpoints",
-      dependencies: ["Adapters", "Containers", "Identities", "Tokenizers", "Transformers"],
+      dependencies: [
+        "Adapters", "Containers", "Identities", "Tensors", "Tokenizers", "Transformers",
+      ],
       swiftSettings: strict),
     .target(
       name: "Merging",
@@ -139,7 +141,8 @@ let package = Package(
     .target(
       name: "Trainers",
       dependencies: [
-        "Adapters", "Checkpoints", "Datasets", "Tokenizers", "Training", "Transformers", logging,
+        "Adapters", "Checkpoints", "Datasets", "Tensors", "Tokenizers", "Training", "Transformers",
+        logging,
       ],
       swiftSettings: strict),
     .target(
@@ -207,7 +210,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TensorsTests",
-      dependencies: ["Tensors", "CKernels", "Determinism"],
+      dependencies: ["Tensors", "CKernels", "Containers", "Determinism"],
       swiftSettings: strict),
     .testTarget(
       name: "RecordsTests",
@@ -261,7 +264,7 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Adapters", "Checkpoints", "Datasets", "Determinism", "Tokenizers",
+        "Training", "Adapters", "Checkpoints", "Datasets", "Determinism", "Tensors", "Tokenizers",
         "Transformers",
       ],
       swiftSettings: strict),

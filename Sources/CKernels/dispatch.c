@@ -2,6 +2,7 @@
 #include "dispatch.h"
 #include "products_amx.h"
 #include "products_f16.h"
+#include "quantised.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -68,16 +69,27 @@ static const struct hk_kernels *kernels(void) {
   return &hk_kernels_portable;
 }
 
+// Whether half-precision products are to be had and hold these numbers.
+static int fits_halves(const float *w, long count) {
+  if (hk_isa() < hk_isa_avx512_fp16 || !hk_f16_available()) return 0;
+  for (long i = 0; i < count; i++)
+    if (!(fabsf(w[i]) < 64)) return 0;  // a NaN too
+  return 1;
+}
+
 int hk_pack_type(const float *w, long count, int bf16) {
   if (!bf16) return hk_f32;
   if (hk_isa() == hk_isa_amx) return hk_amx;
-  if (hk_isa() < hk_isa_avx512_fp16 || !hk_f16_available()) return hk_bf16;
-  for (long i = 0; i < count; i++)
-    if (!(fabsf(w[i]) < 64)) return hk_bf16;  // a NaN too
-  return hk_f16;
+  return fits_halves(w, count) ? hk_f16 : hk_bf16;
+}
+
+int hk_work_type(const float *w, long count, int bf16) {
+  return bf16 && fits_halves(w, count) ? hk_f16 : hk_f32;
 }
 
 size_t hk_packed_bytes(long rows, long columns, int type) {
+  if (type == hk_q8 || type == hk_q4)
+    return (size_t)hk_padded(rows) * (size_t)hk_padded(columns) / 32 * hk_block_bytes(type);
   size_t element = type == hk_f32 || type == hk_amx ? 4 : 2;
   return (size_t)hk_padded(rows) * (size_t)hk_padded(columns) * element;
 }
@@ -85,6 +97,10 @@ size_t hk_packed_bytes(long rows, long columns, int type) {
 void hk_pack(void *tiles, const float *w, long ldw, long rows, long columns, int type) {
   if (type == hk_amx) {
     hk_amx_pack(tiles, w, ldw, rows, columns);
+    return;
+  }
+  if (type == hk_q8 || type == hk_q4) {
+    hk_blocks_pack(tiles, w, ldw, rows, columns, type);
     return;
   }
   long tall = hk_padded(rows), wide = hk_padded(columns);
@@ -105,6 +121,10 @@ void hk_pack(void *tiles, const float *w, long ldw, long rows, long columns, int
 void hk_unpack_row(const hk_matrix *w, long row, float *out) {
   if (w->type == hk_amx) {
     hk_amx_unpack_row(w, row, out);
+    return;
+  }
+  if (w->type == hk_q8 || w->type == hk_q4) {
+    hk_blocks_unpack(w, row, 1, 0, w->columns, out);
     return;
   }
   long tall = hk_padded(w->rows);
@@ -151,10 +171,19 @@ void hk_multiply(
     kernels()->multiply(m, n, k, a, a_row, a_step, b, ldb, c, ldc, add));
 }
 
+static void blocks_forward(
+  const hk_matrix *, long, long, long, long, long, const hk_operand *, float *, long, int, float *);
+static void blocks_backward(
+  const hk_matrix *, long, long, long, long, long, const hk_operand *, float *, long, int, float *);
+
 static void frozen_forward(
   const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
   long ldc, int add, float *panel
 ) {
+  if (w->type == hk_q8 || w->type == hk_q4) {
+    blocks_forward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel);
+    return;
+  }
   if (w->type == hk_amx) {
     if (hk_amx_available()) hk_amx_forward(w, m, n0, n1, k0, k1, a, c, ldc, add);
     else hk_amx_emulated_forward(w, m, n0, n1, k0, k1, a, c, ldc, add);
@@ -183,6 +212,10 @@ static void frozen_backward(
   const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
   long ldc, int add, float *panel
 ) {
+  if (w->type == hk_q8 || w->type == hk_q4) {
+    blocks_backward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel);
+    return;
+  }
   if (w->type == hk_amx) {
     if (hk_amx_available()) hk_amx_backward(w, m, n0, n1, k0, k1, a, c, ldc, add);
     else hk_amx_emulated_backward(w, m, n0, n1, k0, k1, a, c, ldc, add);
@@ -205,6 +238,64 @@ void hk_frozen_backward(
     w->low_rank ? hk_meter_low_rank : hk_meter_frozen_backward,
     2.0 * (double)(m * (n1 - n0) * (k1 - k0)),
     frozen_backward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel));
+}
+
+// Products of a weight in blocks: a piece of it at a time is unpacked into the upper part of the
+// panel and multiplied from there.
+
+enum { piece_depth = 768, piece_width = 64, piece_start = 768 * 32 };
+
+static hk_matrix unpacked(
+  const hk_matrix *w, long row, long rows, long column, long columns, float *panel
+) {
+  hk_matrix piece = {
+    panel + piece_start, rows, columns, w->work, w->work, w->low_rank};
+#if defined(__x86_64__)
+  if (w->work == hk_f16) {
+    hk_f16_blocks_unpack(w, row, rows, column, columns, (_Float16 *)(panel + piece_start));
+    return piece;
+  }
+#endif
+  hk_blocks_unpack(w, row, rows, column, columns, panel + piece_start);
+  return piece;
+}
+
+// The operand from a column on.
+static hk_operand from(const hk_operand *a, long column) {
+  hk_operand later = *a;
+  later.values += column;
+  if (later.words) later.words += column;
+  return later;
+}
+
+static long least(long a, long b) { return a < b ? a : b; }
+
+static void blocks_forward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel
+) {
+  for (long n = n0; n < n1; n += piece_width)
+    for (long k = k0; k < k1; k += piece_depth) {
+      long rows = least(n1 - n, piece_width), columns = least(k1 - k, piece_depth);
+      hk_matrix piece = unpacked(w, n, rows, k, columns, panel);
+      hk_operand later = from(a, k - k0);
+      frozen_forward(
+        &piece, m, 0, rows, 0, columns, &later, c + n - n0, ldc, add || k > k0, panel);
+    }
+}
+
+static void blocks_backward(
+  const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
+  long ldc, int add, float *panel
+) {
+  for (long n = n0; n < n1; n += piece_depth)
+    for (long k = k0; k < k1; k += piece_width) {
+      long rows = least(n1 - n, piece_depth), columns = least(k1 - k, piece_width);
+      hk_matrix piece = unpacked(w, n, rows, k, columns, panel);
+      hk_operand later = from(a, n - n0);
+      frozen_backward(
+        &piece, m, 0, rows, 0, columns, &later, c + k - k0, ldc, add || n > n0, panel);
+    }
 }
 
 void hk_keep(void *kept, const float *x, long n, int bf16) {

@@ -13,6 +13,8 @@
 // of their time.
 #include "products_f16.h"
 
+#include "quantised.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
@@ -287,6 +289,33 @@ void hk_f16_prepare(
       __m512 x = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, a + i), factor);
       __m512i half = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtxps_ph(x));
       _mm512_storeu_si512(words + i, _mm512_or_si512(half, _mm512_slli_epi32(half, 16)));
+    }
+  }
+}
+
+void hk_f16_blocks_unpack(
+  const hk_matrix *w, long row, long rows, long column, long columns, _Float16 *out
+) {
+  long tall = hk_padded(w->rows), count = hk_padded(rows), bytes = (long)hk_block_bytes(w->type);
+  for (long c = column; c < column + columns; c += 32) {
+    const uint8_t *block = (const uint8_t *)w->tiles + (c / 32 * tall + row) * bytes;
+    for (long r = 0; r < count; r++, block += bytes, out += 32) {
+      uint16_t bits;
+      memcpy(&bits, block, sizeof bits);
+      __m512h scale = (__m512h)_mm512_set1_epi16((short)bits), numbers;
+      if (w->type == hk_q8) {
+        __m256i q = _mm256_loadu_si256((const __m256i *)(block + 2));
+        numbers = _mm512_mul_ph(scale, _mm512_cvtepi16_ph(_mm512_cvtepi8_epi16(q)));
+      } else {
+        memcpy(&bits, block + 2, sizeof bits);
+        __m512h least = (__m512h)_mm512_set1_epi16((short)bits);
+        __m128i q = _mm_loadu_si128((const __m128i *)(block + 4)), low = _mm_set1_epi8(15);
+        __m256i both = _mm256_set_m128i(
+          _mm_and_si128(_mm_srli_epi16(q, 4), low), _mm_and_si128(q, low));
+        numbers =
+          _mm512_fmadd_ph(scale, _mm512_cvtepi16_ph(_mm512_cvtepu8_epi16(both)), least);
+      }
+      _mm512_storeu_ph(out, numbers);
     }
   }
 }

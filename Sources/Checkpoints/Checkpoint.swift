@@ -1,4 +1,5 @@
 import Containers
+import Tensors
 import Tokenizers
 import Transformers
 
@@ -40,8 +41,11 @@ public struct Checkpoint {
   }
 
   /// Builds the decoder: reads and packs every weight.
-  public func decoder(computeType: ComputeType) throws -> Decoder {
-    try Decoder(configuration: configuration, weights: weights, computeType: computeType)
+  ///
+  /// - Parameter form: how many bits the frozen weights take.
+  public func decoder(computeType: ComputeType, form: WeightForm = .full) throws -> Decoder {
+    try Decoder(
+      configuration: configuration, weights: weights, computeType: computeType, form: form)
   }
 
   /// A number that tells models of one shape apart, from the last norm's weights; for noticing

@@ -3,7 +3,7 @@
 /// bit. The test fixture is made by the Python package `gguf`.
 ///
 /// - Precondition: `source` has exactly the bytes of `target.count` numbers of `type`.
-func dequantise(
+package func dequantise(
   _ source: UnsafeRawBufferPointer, as type: ElementType,
   into target: UnsafeMutableBufferPointer<Float>
 ) {

@@ -12,29 +12,36 @@ public final class FrozenMatrix {
   private let matrix: UnsafeMutablePointer<hk_matrix>
 
   /// Packs `values`, row-major.
+  ///
+  /// - Parameter form: blocks of few bits are for rows of whole blocks of 32: others stay whole.
   public init(
-    _ values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, storage: Storage
+    _ values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, storage: Storage,
+    form: WeightForm = .full
   ) {
     precondition(values.count == rows * columns, "a matrix needs rows × columns values")
     self.rows = rows
     self.columns = columns
-    let type = hk_pack_type(values.baseAddress!, values.count, storage.flag)
-    (arena, slot, matrix) = Self.room(rows: rows, columns: columns, type: type)
+    let (start, count) = (values.baseAddress!, values.count)
+    let isWhole = !form.fits(columns)
+    let work =
+      isWhole ? hk_pack_type(start, count, storage.flag) : hk_work_type(start, count, storage.flag)
+    let type = isWhole ? work : form.type
+    (arena, slot, matrix) = Self.room(rows: rows, columns: columns, type: type, work: work)
     hk_pack(arena.bytes(slot), values.baseAddress!, columns, rows, columns, type)
   }
 
   /// Zeros, until ``pack(_:width:)`` brings other values: the factors of an adapter lie in the
   /// form of the frozen weights beside which they work, and change with every step.
-  package init(rows: Int, columns: Int, storage: Storage) {
+  package init(rows: Int, columns: Int, storage: Storage, beside form: WeightForm) {
     self.rows = rows
     self.columns = columns
-    (arena, slot, matrix) = Self.room(
-      rows: rows, columns: columns, type: Self.type(storage: storage))
+    let type = Self.work(storage: storage, form: form)
+    (arena, slot, matrix) = Self.room(rows: rows, columns: columns, type: type, work: type)
     matrix.pointee.low_rank = 1
   }
 
   private static func room(
-    rows: Int, columns: Int, type: Int32
+    rows: Int, columns: Int, type: Int32, work: Int32
   ) -> (Arena, Slot, UnsafeMutablePointer<hk_matrix>) {
     var layout = ArenaLayout()
     let slot = layout.bytes(hk_packed_bytes(rows, columns, type))
@@ -43,19 +50,20 @@ public final class FrozenMatrix {
     matrix.initialize(
       to: hk_matrix(
         tiles: UnsafeRawPointer(arena.bytes(slot)), rows: rows, columns: columns, type: type,
-        low_rank: 0))
+        work: work, low_rank: 0))
     return (arena, slot, matrix)
   }
 
-  /// The form that a weight takes, if no value forces another on it.
-  private static func type(storage: Storage) -> Int32 {
+  /// The form that a weight is multiplied in, if no value forces another on it.
+  private static func work(storage: Storage, form: WeightForm) -> Int32 {
     var nothing: Float = 0
-    return hk_pack_type(&nothing, 0, storage.flag)
+    return form == .full
+      ? hk_pack_type(&nothing, 0, storage.flag) : hk_work_type(&nothing, 0, storage.flag)
   }
 
-  /// Whether weights of this storage are multiplied in a form that is faster than floats.
-  package static func isFaster(as storage: Storage) -> Bool {
-    let type = type(storage: storage)
+  /// Whether weights are multiplied in a form that is faster than floats.
+  package static func isFaster(as storage: Storage, form: WeightForm) -> Bool {
+    let type = work(storage: storage, form: form)
     return type == hk_f16 || type == hk_amx
   }
 
@@ -63,6 +71,7 @@ public final class FrozenMatrix {
   ///
   /// - Returns: false, and nothing is changed, if they do not fit this matrix's form.
   package func pack(_ values: UnsafePointer<Float>, width: Int) -> Bool {
+    let type = matrix.pointee.type
     if type == hk_f16 {
       for row in 0..<rows where hk_pack_type(values + row * width, columns, 1) != hk_f16 {
         return false
@@ -75,11 +84,14 @@ public final class FrozenMatrix {
   deinit { matrix.deallocate() }
 
   /// The form in which its products read operands.
-  package var type: Int32 { matrix.pointee.type }
+  package var work: Int32 { matrix.pointee.work }
 
   /// Bytes that a weight of this shape takes, if no value forces another form on it.
-  public static func bytes(rows: Int, columns: Int, storage: Storage) -> Int {
-    hk_packed_bytes(rows, columns, type(storage: storage))
+  public static func bytes(
+    rows: Int, columns: Int, storage: Storage, form: WeightForm = .full
+  ) -> Int {
+    hk_packed_bytes(
+      rows, columns, form.fits(columns) ? form.type : work(storage: storage, form: .full))
   }
 
   /// Bytes the packed weight takes.
@@ -142,7 +154,7 @@ package struct Operand {
   ) {
     // Weights of one layer may differ in type only between bf16, which reads the floats as they
     // are, and f16, so the largest type serves all of them.
-    let type = max(weights.map(\.type).max() ?? 0, factors?.type ?? 0)
+    let type = max(weights.map(\.work).max() ?? 0, factors?.work ?? 0)
     operand = hk_prepare(type, rows, depth, a, width, scratch)
   }
 

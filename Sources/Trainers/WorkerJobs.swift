@@ -2,6 +2,7 @@ import Adapters
 import Checkpoints
 import Datasets
 import Glibc
+import Tensors
 import Tokenizers
 import Training
 import Transformers
@@ -23,15 +24,18 @@ public final class WorkerJobs {
 
   /// Loads and packs a base.
   ///
-  /// - Parameter savingInterval: between two times that a run's state is kept.
+  /// - Parameters:
+  ///   - form: how many bits the frozen weights take.
+  ///   - savingInterval: between two times that a run's state is kept.
   public init(
-    model path: String, computeType: ComputeType, savingInterval: Duration = .seconds(30)
+    model path: String, computeType: ComputeType, form: WeightForm = .full,
+    savingInterval: Duration = .seconds(30)
   ) throws {
     self.savingInterval = savingInterval
     checkpoint = try Checkpoint.open(path)
     self.path = path
     tokenizer = try checkpoint.tokenizer()
-    decoder = try checkpoint.decoder(computeType: computeType)
+    decoder = try checkpoint.decoder(computeType: computeType, form: form)
   }
 
   // MARK: jobs

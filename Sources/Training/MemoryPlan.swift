@@ -33,7 +33,8 @@ public struct MemoryPlan: Sendable, Equatable {
         configuration: configuration, computeType: settings.computeType, layout: layout,
         batch: settings.batch, length: settings.length, recomputes: recomputes,
         dropsOut: settings.dropout > 0,
-        judges: judges ? windowsJudgedAtOnce(length: settings.length) : 0)
+        judges: judges ? windowsJudgedAtOnce(length: settings.length) : 0,
+        form: settings.weights)
       if needs.peak <= available {
         self.needs = needs
         self.recomputes = recomputes

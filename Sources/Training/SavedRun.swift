@@ -3,6 +3,7 @@ import Checkpoints
 import Datasets
 import FoundationEssentials
 import Glibc
+import Tensors
 import Transformers
 
 /// A training run on disk between two steps: one file, replaced in one instant.
@@ -189,6 +190,7 @@ public struct SavedRun: Sendable {
       ("--warmup", "\(saved.warmup)", "\(settings.warmup)"),
       ("--clip", "\(saved.clip)", "\(settings.clip)"),
       ("--dtype", saved.computeType.rawValue, settings.computeType.rawValue),
+      ("--weights", saved.weights.rawValue, settings.weights.rawValue),
       ("--seed", "\(saved.seed)", "\(settings.seed)"),
       ("--order", saved.order.rawValue, settings.order.rawValue),
       ("text with fingerprint", "\(facts.text)", "\(textFingerprint)"),

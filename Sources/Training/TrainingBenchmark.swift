@@ -27,6 +27,8 @@ public struct TrainingBenchmark {
   /// What was measured: `hanse bench train --json`.
   public struct Result: Codable, Sendable {
     public let dtype: ComputeType
+    /// How the frozen weights were kept.
+    public let weights: WeightForm
     public let instructionSet: String
     public let threads: Int
     public let layers: Int
@@ -61,7 +63,7 @@ public struct TrainingBenchmark {
     public let parts: [Part]
 
     enum CodingKeys: String, CodingKey {
-      case dtype, threads, layers, batch, length, rank, trained, parts, recomputes
+      case dtype, weights, threads, layers, batch, length, rank, trained, parts, recomputes
       case instructionSet = "instruction_set"
       case tokensPerSecond = "tokens_per_second"
       case bestTokensPerSecond = "best_tokens_per_second"
@@ -139,7 +141,8 @@ public struct TrainingBenchmark {
       $0 + (best.reading.seconds[$1] ?? 0)
     }
     return Result(
-      dtype: settings.computeType, instructionSet: instructionSet, threads: Workers.count,
+      dtype: settings.computeType, weights: settings.weights, instructionSet: instructionSet,
+      threads: Workers.count,
       layers: layers, batch: settings.batch, length: settings.length, rank: settings.rank,
       trained: trainer.adapter.layout.count,
       tokensPerSecond: Double(settings.tokensPerStep) / median(Array(seconds.dropFirst())),

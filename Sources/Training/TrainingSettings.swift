@@ -1,5 +1,6 @@
 import Adapters
 import Datasets
+import Tensors
 import Transformers
 
 /// How an adapter is trained: the flags of `hanse train`, with their defaults.
@@ -48,10 +49,16 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
     get { namedSeparation ?? false }
     set { namedSeparation = newValue ? true : nil }
   }
+  /// How many bits the frozen weights take.
+  public var weights: WeightForm {
+    get { namedWeights ?? .full }
+    set { namedWeights = newValue == .full ? nil : newValue }
+  }
   // Absent from the JSON of settings without them, as from that of older runs.
   private var namedScaling: AdapterLayout.Scaling?
   private var namedDropout: Double?
   private var namedSeparation: Bool?
+  private var namedWeights: WeightForm?
 
   /// The names of the flags, which the JSON uses too.
   enum CodingKeys: String, CodingKey {
@@ -59,6 +66,7 @@ public struct TrainingSettings: Codable, Sendable, Equatable {
     case learningRate = "learning_rate"
     case computeType = "dtype"
     case namedScaling = "scaling"
+    case namedWeights = "weights"
     case namedDropout = "dropout"
     case namedSeparation = "separate_documents"
   }

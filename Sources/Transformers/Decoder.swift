@@ -30,15 +30,19 @@ public final class Decoder {
 
   /// Reads every frozen tensor once and packs it for its products.
   ///
+  /// - Parameter form: how many bits the frozen weights take; their products are those of the
+  ///   compute type, but on matrix tiles, whose place half precision takes.
   /// - Throws: `TransformersError.configuration` if the shape makes no sense, and what `weights`
   ///   throws.
   public init(
-    configuration: DecoderConfiguration, weights: any DecoderWeights, computeType: ComputeType
+    configuration: DecoderConfiguration, weights: any DecoderWeights, computeType: ComputeType,
+    form: WeightForm = .full
   ) throws {
     self.configuration = try configuration.checked()
     self.computeType = computeType
     model = try FrozenModel(
-      shape: configuration, weights: weights, storage: computeType.storage)
+      shape: configuration, weights: weights, storage: computeType.storage,
+      form: form)
   }
 
   /// Puts a copy of the adapter's values on the base; `nil` leaves the plain base.
@@ -53,7 +57,8 @@ public final class Decoder {
     }
     if self.adapter?.layout != adapter.layout {
       let fitting = try ModelAdapter(
-        layout: adapter.layout, configuration: configuration, storage: computeType.storage)
+        layout: adapter.layout, configuration: configuration, storage: computeType.storage,
+        form: model.form)
       self.adapter = fitting
       passes = [:]
     }

@@ -71,19 +71,25 @@ extension LinearLayer {
 final class TensorReader {
   private let weights: any DecoderWeights
   private let storage: Storage
+  private let form: WeightForm
   private let buffer: FloatBuffer
 
-  init(weights: any DecoderWeights, storage: Storage, largest: Int) {
+  init(weights: any DecoderWeights, storage: Storage, form: WeightForm, largest: Int) {
     self.weights = weights
     self.storage = storage
+    self.form = form
     buffer = FloatBuffer(count: largest)
   }
 
-  func matrix(_ name: String, rows: Int, columns: Int) throws -> FrozenMatrix {
+  /// - Parameter form: how it is kept, if not as the others.
+  func matrix(
+    _ name: String, rows: Int, columns: Int, form: WeightForm? = nil
+  ) throws -> FrozenMatrix {
     let values = UnsafeMutableBufferPointer(rebasing: buffer.values[..<(rows * columns)])
     try weights.readTensor(name, into: values)
     return FrozenMatrix(
-      UnsafeBufferPointer(values), rows: rows, columns: columns, storage: storage)
+      UnsafeBufferPointer(values), rows: rows, columns: columns, storage: storage,
+      form: form ?? self.form)
   }
 
   /// One number.

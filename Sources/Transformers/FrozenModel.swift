@@ -4,6 +4,8 @@ import Tensors
 final class FrozenModel {
   let shape: DecoderConfiguration
   let storage: Storage
+  /// How the matrices are kept.
+  let form: WeightForm
   let embedding: FrozenMatrix
   /// The embedding itself if tied.
   let head: FrozenMatrix
@@ -11,18 +13,22 @@ final class FrozenModel {
   let finalNorm: FloatBuffer
 
   init(
-    shape: DecoderConfiguration, weights: any DecoderWeights, storage: Storage
+    shape: DecoderConfiguration, weights: any DecoderWeights, storage: Storage,
+    form: WeightForm
   ) throws {
     self.shape = shape
     self.storage = storage
+    self.form = form
     let reader = TensorReader(
-      weights: weights, storage: storage, largest: Self.largestTensor(shape))
+      weights: weights, storage: storage, form: form, largest: Self.largestTensor(shape))
     embedding = try reader.matrix(
-      "model.embed_tokens.weight", rows: shape.vocabulary, columns: shape.hidden)
+      "model.embed_tokens.weight", rows: shape.vocabulary, columns: shape.hidden,
+      form: form.ofVocabulary)
     head =
       shape.tiedEmbeddings
       ? embedding
-      : try reader.matrix("lm_head.weight", rows: shape.vocabulary, columns: shape.hidden)
+      : try reader.matrix(
+        "lm_head.weight", rows: shape.vocabulary, columns: shape.hidden, form: form.ofVocabulary)
     layers = try (0..<shape.layers).map {
       try FrozenLayer(index: $0, configuration: shape, reader: reader)
     }

@@ -15,7 +15,8 @@ final class LayerAdapter {
   /// Takes the ranges of each layer's factors, where it has any.
   init(
     ranges: [LinearLayer: (a: Range<Int>, b: Range<Int>)], configuration: DecoderConfiguration,
-    rank: Int, storage: Storage
+    rank: Int, storage: Storage,
+    form: WeightForm
   ) {
     var floats = 0
     func group(_ layers: [LinearLayer]) -> LowRank? {
@@ -24,7 +25,7 @@ final class LayerAdapter {
       }
       return LowRank(
         places: places, configuration: configuration, rank: rank, storage: storage,
-        partials: &floats)
+        form: form, partials: &floats)
     }
     attention = group([.query, .key, .value])
     // The way back works on q, k, v of one block and on the rest of the block below at a time, so
@@ -55,7 +56,10 @@ final class ModelAdapter {
   let partialFloats: Int
 
   /// - Throws: `TransformersError.adapter` that names the first module that does not fit.
-  init(layout: AdapterLayout, configuration: DecoderConfiguration, storage: Storage) throws {
+  init(
+    layout: AdapterLayout, configuration: DecoderConfiguration, storage: Storage,
+    form: WeightForm
+  ) throws {
     self.layout = layout
     var places: [String: (layer: Int, linear: LinearLayer)] = [:]
     for index in 0..<configuration.layers {
@@ -84,7 +88,8 @@ final class ModelAdapter {
       ranges.isEmpty
         ? nil
         : LayerAdapter(
-          ranges: ranges, configuration: configuration, rank: layout.rank, storage: storage)
+          ranges: ranges, configuration: configuration, rank: layout.rank, storage: storage,
+          form: form)
     }
     partialFloats = layers.map { $0?.partialFloats ?? 0 }.max() ?? 0
   }

@@ -49,7 +49,8 @@ final class LowRank {
   /// floats of a block's partial gradients.
   init?(
     places: [(layer: LinearLayer, a: Range<Int>, b: Range<Int>)],
-    configuration: DecoderConfiguration, rank: Int, storage: Storage, partials: inout Int
+    configuration: DecoderConfiguration, rank: Int, storage: Storage,
+    form: WeightForm, partials: inout Int
   ) {
     guard let first = places.first else { return nil }
     self.rank = rank
@@ -57,9 +58,9 @@ final class LowRank {
     columns = (rank + 15) / 16 * 16
     width = columns * places.count
     stride = padded(width - columns + padded(columns))
-    let isFaster = FrozenMatrix.isFaster(as: storage)
+    let isFaster = FrozenMatrix.isFaster(as: storage, form: form)
     packed =
-      isFaster ? FrozenMatrix(rows: width, columns: inputs, storage: storage) : nil
+      isFaster ? FrozenMatrix(rows: width, columns: inputs, storage: storage, beside: form) : nil
     partial = partials
     partials += width * padded(inputs)
     var layout = ArenaLayout()
@@ -74,7 +75,8 @@ final class LowRank {
           rangeA: place.a, rangeB: place.b, across: layout.floats(columns * padded(outputs)),
           down: layout.floats(outputs * columns), partial: partials,
           packed: isFaster
-            ? FrozenMatrix(rows: outputs, columns: columns, storage: storage) : nil))
+            ? FrozenMatrix(rows: outputs, columns: columns, storage: storage, beside: form)
+            : nil))
       partials += columns * padded(outputs)
     }
     self.members = members

@@ -22,21 +22,24 @@ public struct MemoryNeeds: Sendable, Equatable {
   /// - Throws: `TransformersError` for a shape that makes no sense or a layout that does not fit.
   public init(
     configuration: DecoderConfiguration, computeType: ComputeType, layout: AdapterLayout,
-    batch: Int, length: Int, recomputes: Bool, dropsOut: Bool = false, judges: Int = 0
+    batch: Int, length: Int, recomputes: Bool, dropsOut: Bool = false, judges: Int = 0,
+    form: WeightForm = .full
   ) throws {
     let shape = try configuration.checked()
     let storage = computeType.storage
     func bytes(_ rows: Int, _ columns: Int) -> Int {
-      FrozenMatrix.bytes(rows: rows, columns: columns, storage: storage)
+      FrozenMatrix.bytes(rows: rows, columns: columns, storage: storage, form: form)
     }
     let block = shape.linears.reduce(0) { sum, layer in
       let (inputs, outputs) = shape.shape(of: layer)
       return sum + bytes(outputs, inputs)
     }
-    let embedding = bytes(shape.vocabulary, shape.hidden)
+    let embedding = FrozenMatrix.bytes(
+      rows: shape.vocabulary, columns: shape.hidden, storage: storage, form: form.ofVocabulary)
     weights = shape.layers * block + embedding * (shape.tiedEmbeddings ? 1 : 2)
     reading = 4 * FrozenModel.largestTensor(shape)
-    let factors = try ModelAdapter(layout: layout, configuration: shape, storage: storage)
+    let factors = try ModelAdapter(
+      layout: layout, configuration: shape, storage: storage, form: form)
     // Two copies of the values, gradient, two moments, and both orientations of each factor.
     adapter = 28 * layout.count + factors.packedBytes
     func pass(_ purpose: Purpose, batch: Int) -> Int {

@@ -3,6 +3,7 @@ import ArgumentParser
 import Checkpoints
 import Deltas
 import Determinism
+import Tensors
 import Training
 import Transformers
 
@@ -57,6 +58,12 @@ struct BenchTrain: AsyncParsableCommand {
   @Option(help: "How weights and activations are kept.")
   var dtype = ComputeType.bf16
 
+  @Option(
+    help: ArgumentHelp(
+      "How frozen weights are kept: as --dtype says, or in GGUF's blocks of 8 or 4 bits.",
+      valueName: "form"))
+  var weights = WeightForm.full
+
   @Option(help: ArgumentHelp("Windows at a time.", valueName: "n"))
   var batch = 4
 
@@ -89,6 +96,7 @@ struct BenchTrain: AsyncParsableCommand {
     settings.rank = rank
     settings.alpha = 2 * rank
     settings.computeType = dtype
+    settings.weights = weights
     return settings
   }
 
@@ -101,7 +109,7 @@ struct BenchTrain: AsyncParsableCommand {
     Speech.note(plan.text)
     let decoder = try Decoder(
       configuration: configuration, weights: checkpoint?.weights ?? RandomWeights(),
-      computeType: dtype)
+      computeType: dtype, form: weights)
     let benchmark = try TrainingBenchmark(decoder: decoder, settings: settings, plan: plan)
     let result = try benchmark.run { report in
       Speech.note("step \(report.step - 1) of \(steps): \(fixed(report.seconds, 2)) s")

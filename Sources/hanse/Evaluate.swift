@@ -44,7 +44,8 @@ struct Evaluate: AsyncParsableCommand {
     }
     let windows = try text.windows(tokenizer: try checkpoint.tokenizer())
     let result = try evaluate(
-      try checkpoint.decoder(computeType: base.dtype), adapter: contents?.adapter, on: windows)
+      try checkpoint.decoder(computeType: base.dtype, form: base.weights),
+      adapter: contents?.adapter, on: windows)
     guard !json else { return try Speech.sayLine(result) }
     Speech.say([
       "tokens          \(result.tokens)",

@@ -127,7 +127,8 @@ struct Generate: AsyncParsableCommand {
       if json { text += piece } else { Speech.piece(shown(piece), to: STDOUT_FILENO) }
     }
     let generation = try generate(
-      try checkpoint.decoder(computeType: base.dtype), adapter: contents?.adapter,
+      try checkpoint.decoder(computeType: base.dtype, form: base.weights),
+      adapter: contents?.adapter,
       prompt: prompt, settings: settings
     ) { token in
       hear(answer.append(tokenizer.bytes(of: token)))

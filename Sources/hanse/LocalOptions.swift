@@ -5,11 +5,13 @@ import Datasets
 import FoundationEssentials
 import Glibc
 import Synchronization
+import Tensors
 import Tokenizers
 import Training
 import Transformers
 
 extension ComputeType: ExpressibleByArgument {}
+extension WeightForm: ExpressibleByArgument {}
 extension Schedule: ExpressibleByArgument {}
 extension BatchOrder.Order: ExpressibleByArgument {}
 
@@ -25,6 +27,12 @@ struct BaseOptions: ParsableArguments {
 
   @Option(help: "How weights and activations are kept.")
   var dtype = ComputeType.bf16
+
+  @Option(
+    help: ArgumentHelp(
+      "How frozen weights are kept: as --dtype says, or in GGUF's blocks of 8 or 4 bits.",
+      valueName: "form"))
+  var weights = WeightForm.full
 }
 
 /// How much memory training may take.

@@ -78,6 +78,7 @@ struct Train: AsyncParsableCommand {
 
   func run() async throws {
     var settings = learning.settings(length: text.length, computeType: base.dtype)
+    settings.weights = base.weights
     let checkpoint = try Checkpoint.open(base.model)
     settings.targets = try learning.targetText(for: checkpoint.configuration)
     let start = try startingAdapter(checkpoint, &settings)
@@ -92,7 +93,8 @@ struct Train: AsyncParsableCommand {
       configuration: checkpoint.configuration, settings: settings, layout: start.layout,
       judges: heldOut != nil, limit: memory.bytes)
     Speech.note(plan.text)
-    let decoder = try checkpoint.decoder(computeType: settings.computeType)
+    let decoder = try checkpoint.decoder(
+      computeType: settings.computeType, form: settings.weights)
     decoder.recomputesActivations = plan.recomputes
     let trainer = try Trainer(
       decoder: decoder,

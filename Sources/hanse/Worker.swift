@@ -2,6 +2,7 @@ import ArgumentParser
 import Control
 import Glibc
 import Node
+import Tensors
 import Trainers
 import Transformers
 
@@ -27,6 +28,12 @@ struct Worker: ParsableCommand {
 
   @Option(help: "In what the frozen weights are kept: bf16 or f32.")
   var dtype = "bf16"
+
+  @Option(
+    help: ArgumentHelp(
+      "How frozen weights are kept: as --dtype says, or in GGUF's blocks of 8 or 4 bits.",
+      valueName: "form"))
+  var weights = WeightForm.full
 
   @Option(
     help: ArgumentHelp(
@@ -60,6 +67,6 @@ struct Worker: ParsableCommand {
   }
 
   private func load() throws -> WorkerJobs {
-    try WorkerJobs(model: model, computeType: ComputeType(rawValue: dtype) ?? .bf16)
+    try WorkerJobs(model: model, computeType: ComputeType(rawValue: dtype) ?? .bf16, form: weights)
   }
 }

@@ -52,7 +52,7 @@ import Testing
       tiles = .allocate(byteCount: hk_packed_bytes(rows, columns, type), alignment: 64)
       hk_pack(tiles, values, columns, rows, columns, type)
       matrix = hk_matrix(
-        tiles: tiles, rows: rows, columns: columns, type: type, low_rank: 0)
+        tiles: tiles, rows: rows, columns: columns, type: type, work: type, low_rank: 0)
     }
 
     /// Error bounds: sums of halves lose 2^-11 each time, see products_f16.c; matrix tiles round

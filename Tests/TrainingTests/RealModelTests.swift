@@ -1,6 +1,7 @@
 import Checkpoints
 import Datasets
 import FoundationEssentials
+import Tensors
 import Testing
 import Tokenizers
 import Training
@@ -44,6 +45,23 @@ struct RealModelTests {
     #expect(result.tokens == reference.predicted)
     let wanted = type == .f32 ? reference.lossF32 : reference.lossBf16
     #expect(abs(result.natsPerToken / wanted - 1) < (type == .f32 ? 5e-4 : 5e-3))
+  }
+
+  /// The file's own blocks, kept as they are: nothing is lost. Eight bits of four lose a little.
+  @Test func blocksInMemoryAreThoseOfTheFile() throws {
+    let windows = try Windows(
+      stream: TokenStream(tokens: Array(reference.tokens.prefix(reference.length))),
+      length: reference.length)
+    func loss(_ form: WeightForm) throws -> Double {
+      try evaluate(
+        try checkpoint.decoder(computeType: .f32, form: form), adapter: nil, on: windows
+      ).natsPerToken
+    }
+    let whole = try loss(.full)
+    let (four, eight) = (try loss(.q4), try loss(.q8))
+    #expect(abs(four / whole - 1) < 1e-5)
+    #expect(abs(eight / whole - 1) < 5e-3)
+    #expect(eight != whole)
   }
 
   @Test func aFewStepsLowerTheLoss() throws {

@@ -101,7 +101,7 @@ int hk_isa_use(int isa);
 static inline long hk_padded(long n) { return (n + 31) & ~31L; }
 
 /// Floats of scratch that a frozen product needs.
-enum { hk_panel_floats = 768 * 32 };
+enum { hk_panel_floats = 768 * 32 + 768 * 64 };
 
 // ---- products (kernels.h)
 
@@ -111,8 +111,9 @@ void hk_multiply(
   long m, long n, long k, const float *a, long a_row, long a_step, const float *b, long ldb,
   float *c, long ldc, int add);
 
-/// How a frozen weight is stored: hk_amx is bf16 in squares for matrix tiles, see amx.h.
-enum { hk_f32 = 0, hk_bf16 = 1, hk_f16 = 2, hk_amx = 3 };
+/// How a frozen weight is stored: hk_amx is bf16 in squares for matrix tiles, see amx.h; hk_q8 and
+/// hk_q4 are GGUF's Q8_0 and Q4_1, a block of 32 columns in 34 and 20 bytes, see quantised.c.
+enum { hk_f32 = 0, hk_bf16 = 1, hk_f16 = 2, hk_amx = 3, hk_q8 = 4, hk_q4 = 5 };
 
 /// A frozen weight [rows, columns] in tiles of all (padded) rows by 32 columns; see hk_pack.
 typedef struct {
@@ -120,6 +121,8 @@ typedef struct {
   long rows;
   long columns;
   int type;
+  /// The type in whose form its products read operands: its own, or what its blocks become.
+  int work;
   /// Whether it is a factor of an adapter, for the meter.
   int low_rank;
 } hk_matrix;
@@ -128,6 +131,10 @@ typedef struct {
 /// matrix tiles, or f16 if every magnitude is below 64 (bf16 values between 2^-14 and 64 are exact
 /// in f16), or bf16 that is widened before it is multiplied.
 int hk_pack_type(const float *w, long count, int bf16);
+
+/// The type that blocks of `type` become for their products: f16 where that is fast and bf16 would
+/// do, if every magnitude is below 64; else f32. A NaN makes it f32.
+int hk_work_type(const float *w, long count, int bf16);
 
 /// Bytes of the tiles of a weight.
 size_t hk_packed_bytes(long rows, long columns, int type);
