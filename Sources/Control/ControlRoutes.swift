@@ -53,8 +53,8 @@ package struct ControlRoutes: Sendable {
     default:
       throw ControlError(
         .notFound,
-        "\(method.rawValue) \(PlainText.escape(target.uri, limit: 80)): this daemon "
-          + "knows no such request",
+        "\(PlainText.escape(method.rawValue, limit: 20)) "
+          + "\(PlainText.escape(target.uri, limit: 80)): this daemon knows no such request",
         hint: "use hanse and hansed of the same release")
     }
   }

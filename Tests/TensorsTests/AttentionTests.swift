@@ -68,7 +68,7 @@ import Testing
   /// Everything a task needs, in padded rows.
   final class Case {
     let shape: Shape
-    let (q, k, v, d): ([Float], [Float], [Float], [Float])
+    var (q, k, v, d): ([Float], [Float], [Float], [Float])
     var out, lse, dq, dk, dv, scratch: [Float]
     let starts: UnsafePointer<Int32>?
 
@@ -184,6 +184,19 @@ import Testing
       let expected = Self.plain(
         shape, it.q.map(Double.init), it.k.map(Double.init), it.v.map(Double.init))
       #expect(distance(cutRows(it.out, width: shape.queryWidth), expected) < 3e-6, "isa \(isa)")
+    }
+  }
+
+  /// Scores whose exponentials no float holds: only their distance to the largest may count.
+  @Test(arguments: [shapes[2], shapes[6]])
+  func largeScoresAreTakenFromTheLargest(shape: Shape) {
+    withEveryInstructionSet { isa in
+      let it = Case(shape)
+      for index in it.q.indices { it.q[index] *= 60 }
+      it.run(backward: false)
+      let expected = Self.plain(
+        shape, it.q.map(Double.init), it.k.map(Double.init), it.v.map(Double.init))
+      #expect(distance(cutRows(it.out, width: shape.queryWidth), expected) < 2e-3, "isa \(isa)")
     }
   }
 

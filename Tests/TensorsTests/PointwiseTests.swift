@@ -165,6 +165,20 @@ import Testing
     }
   }
 
+  /// The exponential itself: to two units in the last place wherever its result is a number.
+  @Test func exponentialsAreExactToTwoUnits() {
+    let arguments = [Float(0)] + (0..<8191).map { Float(-87) * Float($0) / 8191 }
+    withEveryInstructionSet { isa in
+      var partition = hk_partition(maximum: -.infinity, sum: 0)
+      var line = arguments
+      hk_partition_exponentials(&partition, &line, line.count)
+      for (found, argument) in zip(line, arguments) {
+        let wanted = exp(Double(argument))
+        #expect(abs(Double(found) - wanted) <= 2 * 0x1p-23 * wanted, "isa \(isa), e^\(argument)")
+      }
+    }
+  }
+
   @Test func rowsAreBlended() {
     let (y, x) = (numbers(48, seed: 11), numbers(48, seed: 12))
     withEveryInstructionSet { isa in
@@ -219,6 +233,10 @@ import Testing
         }
       }
       #expect(distance(values, plain) < 1e-5, "isa \(isa)")
+      // A scale of the gradients cancels out of the step, but not out of what is remembered.
+      #expect(distance(first, m) < 1e-5, "isa \(isa)")
+      // 1 − 0.999 in floats is 5e-5 of itself away.
+      #expect(distance(second, v) < 1e-4, "isa \(isa)")
       let squares = gradients[0].reduce(0) { $0 + Double($1) * Double($1) }
       #expect(abs(hk_sum_of_squares(gradients[0], count) - squares) < 1e-12)
     }
