@@ -1,4 +1,5 @@
 import Foundation
+import Records
 import Testing
 import TinyModels
 
@@ -100,6 +101,31 @@ import TinyModels
     process.waitUntilExit()
     #expect(process.terminationStatus == 1)
     #expect(text.hasPrefix("error: cannot write standard output: "))
+  }
+
+  /// alpha / √rank with whole numbers: 8 / √4 is 16 / 4.
+  @Test func aCharterCarriesRankStabilisedFactorsOfASquareRank() throws {
+    let folder = "/tmp/hanse-rslora-\(UUID().uuidString)"
+    try TinyModel.write(to: folder + "/model")
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try Data(String(repeating: "some text ", count: 200).utf8)
+      .write(to: URL(filePath: folder + "/text.txt"))
+    let found = [
+      "init", "--home", folder + "/lab", "--name", "lab", "--federation", "labs", "--model",
+      folder + "/model", "--data", folder + "/text.txt", "--length", "32", "--rslora",
+    ]
+    for (flags, named) in [
+      (["--rank", "8", "--alpha", "8"], "--rank"),
+      (["--rank", "1024", "--alpha", "4096"], "--alpha"),
+    ] {
+      let result = try Command.run("hanse", found + flags)
+      #expect(result.code == 2 && result.errors.contains(named), "\(result.errors)")
+    }
+    let result = try Command.run("hanse", found + ["--rank", "4", "--alpha", "8"])
+    #expect(result.code == 0, "\(result.errors)")
+    let bytes = try Data(contentsOf: URL(filePath: folder + "/lab/charter.bin"))
+    let shape = try Charter(bytes: [UInt8](bytes)).message.adapter
+    #expect(shape.rank == 4 && shape.alpha == 16)
   }
 
   @Test func aMissingHomeIsNamed() throws {
