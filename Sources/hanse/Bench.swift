@@ -22,7 +22,7 @@ struct Bench: AsyncParsableCommand {
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 not found, 4 refused
       """,
-    subcommands: [BenchTrain.self, BenchCodec.self])
+    subcommands: [BenchTrain.self, BenchFold.self, BenchCodec.self])
 }
 
 /// `hanse bench train`: training steps, and where their time goes.
@@ -259,17 +259,7 @@ struct BenchCodec: AsyncParsableCommand {
   private func fastest<Value>(_ body: () throws -> Value) rethrows -> (
     value: Value, seconds: Double
   ) {
-    let clock = ContinuousClock()
-    var best = Double.infinity
-    var value: Value
-    var count = 0
-    repeat {
-      let start = clock.now
-      value = try body()
-      best = min(best, (clock.now - start) / .seconds(1))
-      count += 1
-    } while count < repeats
-    return (value, max(best, 1e-9))
+    try hanse.fastest(of: repeats, body)
   }
 
   private func error(_ delta: Delta, of change: [Float]) -> Double {
@@ -290,4 +280,21 @@ struct BenchCodec: AsyncParsableCommand {
       + "packed \(million(tier.packNumbersPerSecond)), "
       + "unpacked \(million(tier.unpackNumbersPerSecond))"
   }
+}
+
+/// Does it `repeats` times: the last result, and the seconds of the fastest.
+func fastest<Value>(of repeats: Int, _ body: () throws -> Value) rethrows -> (
+  value: Value, seconds: Double
+) {
+  let clock = ContinuousClock()
+  var best = Double.infinity
+  var value: Value
+  var count = 0
+  repeat {
+    let start = clock.now
+    value = try body()
+    best = min(best, (clock.now - start) / .seconds(1))
+    count += 1
+  } while count < repeats
+  return (value, max(best, 1e-9))
 }

@@ -27,6 +27,20 @@ import TinyModels
     }
   }
 
+  /// Signed entries, integers and a fixed seed: these roots are the same on every machine.
+  @Test func aFoldIsTheSameEverywhere() throws {
+    let done = try Command.run(
+      "hanse", ["bench", "fold", "--labs", "3", "--layers", "1", "--repeats", "1", "--json"])
+    #expect(done.code == 0, "\(done.errors)")
+    for root in [
+      "76mnxwtk2pp5lrk6kpv2qvkr3hn2k6tb2c7leh4npqoftgnem27a",
+      "o6u72z7pz7wibogr6wvolyzil44drsda74noldani4lepx6o3whq",
+      "aqbs6wzejuqxos6vmsms7u5553ywxf6q4lcmvgyxabfazajc2j2q",
+    ] {
+      #expect(done.output.contains(root))
+    }
+  }
+
   /// The benchmarks run small, so that they never rot.
   @Test func benchmarksPrintFigures() throws {
     let train = try Command.run(
