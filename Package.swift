@@ -119,6 +119,10 @@ let package = Package(
       dependencies: ["Adapters", "Deltas", "Identities", "Ledger", "Records"],
       swiftSettings: strict),
     .target(
+      name: "Participation",
+      dependencies: ["Deltas", "Determinism", "Gossip", "Identities", "Ledger", "Records"],
+      swiftSettings: strict),
+    .target(
       name: "Transport",
       dependencies: [
         "Determinism", "Gossip", "Identities", "Records", asn1, certificates, crypto, logging,
@@ -154,8 +158,9 @@ let package = Package(
       name: "Node",
       dependencies: [
         "Adapters", "Checkpoints", "Control", "Datasets", "Deltas", "Determinism", "Gossip",
-        "Identities", "Ledger", "Merging", "Records", "Storage", "Tokenizers", "Trainers",
-        "Training", "Transformers", "Transport", logging, protobuf, serviceLifecycle, toml,
+        "Identities", "Ledger", "Merging", "Participation", "Records", "Storage", "Tokenizers",
+        "Trainers", "Training", "Transformers", "Transport", logging, protobuf, serviceLifecycle,
+        toml,
         unixSignals,
       ],
       swiftSettings: strict),
@@ -283,8 +288,15 @@ let package = Package(
       name: "NodeTests",
       dependencies: [
         "Node", "Adapters", "Checkpoints", "Control", "Datasets", "Deltas", "Determinism",
-        "Gossip", "Identities", "Ledger", "Merging", "Records", "Storage", "Tokenizers",
-        "Trainers", "Training", "Transformers", "Transport", logging, serviceLifecycle, toml,
+        "Gossip", "Identities", "Ledger", "Merging", "Participation", "Records", "Storage",
+        "Tokenizers", "Trainers", "Training", "Transformers", "Transport", logging,
+        serviceLifecycle, toml,
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ParticipationTests",
+      dependencies: [
+        "Participation", "Determinism", "Identities",
       ],
       swiftSettings: strict),
     .testTarget(

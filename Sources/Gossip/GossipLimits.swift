@@ -103,4 +103,10 @@ public enum GossipLimits {
   /// Entries of a lab fetched in one round of a federation of `labs`: honest labs stay far below
   /// (a contribution, a verdict for each, three attempts), a flooder delays only itself.
   public static func entriesPerRound(labs: Int) -> UInt64 { UInt64(4 * max(labs, 1) + 64) }
+
+  /// Entries of a lab fetched beyond that for each ``trickleSeconds`` that the round lasts: rounds
+  /// may end, and even then all nodes must come to know the same logs.
+  public static func entriesTrickle(labs: Int) -> UInt64 { UInt64(max(labs, 1) + 16) }
+  /// Seconds between two such grants: slower than anybody reads what a flooder writes.
+  public static let trickleSeconds = 60.0
 }

@@ -47,6 +47,8 @@ extension Mesh {
       let reached = logs[lab]?.sequence ?? 0
       logs[lab]?.roundStart = reached
     }
+    trickled = 0
+    trickledAt = now
     noteClaims()
     pursueEntries(now)
   }
@@ -56,8 +58,16 @@ extension Mesh {
     // One's own log is owed to nobody's patience: a restored node needs all of it.
     guard lab != self.lab else { return .max }
     let (sum, overflow) = (logs[lab]?.roundStart ?? 0).addingReportingOverflow(
-      GossipLimits.entriesPerRound(labs: members.count + 1))
+      GossipLimits.entriesPerRound(labs: members.count + 1) + trickled)
     return overflow ? .max : sum
+  }
+
+  /// Lets a little more of every log in, the longer a round lasts.
+  mutating func trickle(_ now: Instant) {
+    guard now.seconds(since: trickledAt) >= GossipLimits.trickleSeconds else { return }
+    trickledAt = now
+    trickled += GossipLimits.entriesTrickle(labs: members.count + 1)
+    noteClaims()
   }
 
   private mutating func appended(_ entry: Entry, _ now: Instant) {

@@ -16,6 +16,7 @@ extension Mesh {
       dialIfDue(lab, now)
       announceIfDue(lab, now)
     }
+    trickle(now)
     checkEntryDeadlines(now)
     checkBlockDeadlines(now)
     objectsChanged = true

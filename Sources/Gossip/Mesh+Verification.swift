@@ -15,7 +15,7 @@ extension Mesh {
     for signed in entries {
       count(1, \.entries, from: link.lab)
       let entry: Entry
-      do { entry = try Entry(signed) } catch {
+      do { entry = try reading.read(signed) } catch {
         fault(.badEntry, on: id, printable("\(error)"), now)
         continue
       }

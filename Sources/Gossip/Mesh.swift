@@ -16,6 +16,8 @@ public struct Mesh: Sendable {
   let federation: ContentID
   let software: String
   var generator: SeededGenerator
+  /// How signed bytes become entries.
+  package var reading: any EntryReading = PlainEntryReading()
 
   var members = OrderedTable<LabID, Member>()
   /// Every lab whose log is kept.
@@ -38,6 +40,10 @@ public struct Mesh: Sendable {
   var serving = 0
   var serveNext: ConnectionID?
 
+  /// Entries of each log granted beyond the round's since it began, and when the last were.
+  var trickled: UInt64 = 0
+  var trickledAt: Instant
+
   var lastTick: Instant
   var out: [Directive] = []
   var objectsChanged = false
@@ -53,6 +59,7 @@ public struct Mesh: Sendable {
     self.software = software
     self.generator = generator
     lastTick = now
+    trickledAt = now
   }
 
   /// Takes in what happened and says what is to be done, in order.
@@ -86,6 +93,9 @@ public struct Mesh: Sendable {
   public var ownHeadReports: [(lab: LabID, sequence: UInt64)] {
     peers.values.compactMap { peer in peer.reportedOwn.map { (peer.lab, $0) } }
   }
+
+  /// Labs that a connection stands to and that have said hello, sorted.
+  public var connectedLabs: [LabID] { peers.keys.filter { route(to: $0) != nil } }
 
   /// What all peers together have sent.
   public var received: ReceivedCounts { total }

@@ -31,12 +31,16 @@ public struct ContributionState: Sendable {
   public let entry: Entry
   /// The message in it.
   public let message: Hanse_V1_Contribution
+  /// The block list of its payload; nil when it names none.
+  public let object: ContentID?
   /// Who may judge it, sorted.
   public let judges: [LabID]
   /// Sorted by judge.
   public internal(set) var judgements: [Judgement]
   /// What came of it.
   public internal(set) var status: Status
+  /// Whether it is refused for citations that are not among the entries looked at: they may come.
+  var lacksCitations = false
 
   /// The contribution's id.
   public var id: ContentID { entry.id }
@@ -112,20 +116,24 @@ extension Logbook {
         federation: charter.id, author: entry.lab, round: message.round,
         attempt: message.attempt, committee: Int(charter.message.judging.committee)) ?? []
     var state = ContributionState(
-      entry: entry, message: message, judges: judges,
+      entry: entry, message: message, object: ContentID(bytes: message.payload.blockList),
+      judges: judges,
       judgements: [
         .init(judge: entry.lab, entry: entry.id, verdict: nil, accepts: true)
       ], status: .pending)
-    if let fault = fault(of: entry, message, isFirst: isFirst, within: bounds) {
+    if let fault = fault(of: entry, message, isFirst: isFirst) {
       state.status = .refused(fault)
+    } else if message.attempt > 1, !citesEnough(entry, message, within: bounds) {
+      state.status = .refused(
+        "attempt \(message.attempt) without rejections by half of the judges")
+      state.lacksCitations = true
     }
     return state
   }
 
   /// The rule of form that a contribution breaks, if it breaks one. Needs no vote.
   private func fault(
-    of entry: Entry, _ message: Hanse_V1_Contribution, isFirst: Bool,
-    within bounds: [LabID: UInt64]?
+    of entry: Entry, _ message: Hanse_V1_Contribution, isFirst: Bool
   ) -> String? {
     let (next, overflow) = message.base.frontier.round.addingReportingOverflow(1)
     if overflow || message.round != next {
@@ -137,9 +145,6 @@ extension Logbook {
     }
     if message.factorNorms.allSatisfy({ $0 == 0 }) { return "it changes nothing" }
     if !isFirst { return "a second contribution for the same round and attempt" }
-    if message.attempt > 1, !citesEnough(entry, message, within: bounds) {
-      return "attempt \(message.attempt) without rejections by half of the judges"
-    }
     return nil
   }
 
@@ -187,6 +192,7 @@ extension Logbook {
       case .admitted:
         admitted.append(id)
         round = max(round, state.round)
+      case .refused where state.lacksCitations: break
       case .rejected, .refused: rejected.insert(id)
       case .pending: break
       }

@@ -148,16 +148,18 @@ public struct Logbook: Sendable {
   /// The entries of a log that count, in order.
   ///
   /// Left out: what lies beyond `bounds`, beyond a removal, behind an equivocation unless it was
-  /// sealed, and what names an older roster version than an earlier entry of the log.
+  /// sealed, and what names an older roster version than an earlier entry of the log. A `whole` log
+  /// is read on behind removals and equivocations.
   func entries(
-    of lab: LabID, within bounds: [LabID: UInt64]?, removalsCount: Bool = true
+    of lab: LabID, within bounds: [LabID: UInt64]?, removalsCount: Bool = true,
+    whole: Bool = false
   ) -> [Entry] {
     var last = UInt64.max
     if let bounds { last = bounds[lab] ?? 0 }
-    if removalsCount, let cutoff = rosters[rosters.count - 1].cutoffs[lab] {
+    if !whole, removalsCount, let cutoff = rosters[rosters.count - 1].cutoffs[lab] {
       last = min(last, max(cutoff, sealed[lab] ?? 0))
     }
-    if let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
+    if !whole, let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
     var version: UInt32 = 0
     var result: [Entry] = []
     for entry in logs[lab] ?? [] {

@@ -38,9 +38,13 @@ extension Logbook {
   }
 
   /// The prefixes that a lab's attestations rest on, as far as they are this ledger's branches.
+  ///
+  /// What lies behind an equivocation or a removal counts here too: a quorum leaves room for as
+  /// many labs as may lie, and what was once sealed must be sealed for whoever reads the same
+  /// entries in another order.
   public func coverage(of lab: LabID) -> [LabID: UInt64] {
     var result: [LabID: UInt64] = [:]
-    for entry in entries(of: lab, within: nil) {
+    for entry in entries(of: lab, within: nil, whole: true) {
       guard case .attestation(let attestation)? = entry.message.payload else { continue }
       for prefix in attestation.prefixes {
         guard let named = LabID(bytes: prefix.lab), let id = ContentID(bytes: prefix.entry),

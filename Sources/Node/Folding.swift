@@ -130,16 +130,22 @@ package actor Folding {
   }
 }
 
-extension Logbook {
-  /// Everything needed to fold a merge.
-  package mutating func recipe(for merge: Hanse_V1_Merge) throws -> Folding.Recipe {
-    let groups = try landingGroups(of: merge)
+extension Folding.Recipe {
+  /// Everything needed to fold a merge that the ledger has taken apart.
+  package init(_ merge: Hanse_V1_Merge, groups: [LandingGroup], in logbook: Logbook) {
     var messages: [ContentID: Hanse_V1_Contribution] = [:]
     for group in groups {
       for contribution in group.contributions {
-        messages[contribution.id] = self.contribution(contribution.id)?.message
+        messages[contribution.id] = logbook.contribution(contribution.id)?.message
       }
     }
-    return Folding.Recipe(groups: groups, round: merge.frontier.round, messages: messages)
+    self.init(groups: groups, round: merge.frontier.round, messages: messages)
+  }
+}
+
+extension Logbook {
+  /// Everything needed to fold a merge.
+  package mutating func recipe(for merge: Hanse_V1_Merge) throws -> Folding.Recipe {
+    Folding.Recipe(merge, groups: try landingGroups(of: merge), in: self)
   }
 }

@@ -2,6 +2,7 @@ import Checkpoints
 import FoundationEssentials
 import Glibc
 import Identities
+import Participation
 import Records
 import Storage
 import Transport

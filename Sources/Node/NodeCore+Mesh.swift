@@ -4,31 +4,32 @@ import Gossip
 import Identities
 import Ledger
 import Logging
+import Participation
 import Records
 import Storage
+import SwiftProtobuf
 import Transport
 
 extension NodeCore {
-  /// Tells the mesh and does what it asks for.
+  /// Tells the participant what happened and does what it directs, in order.
   ///
-  /// What doing so brings up is told afterwards, in order: the mesh is never entered twice.
-  func tell(_ event: GossipEvent) {
-    events.append(event)
-    guard !isTelling else { return }
-    isTelling = true
-    defer { isTelling = false }
+  /// What doing so brings up is told afterwards; when something cannot be made durable, nothing
+  /// behind it happens and the node ends.
+  func handle(_ event: ParticipantEvent) {
+    var events = [event]
     var next = 0
-    while next < events.count {
-      for directive in mesh.handle(events[next], now: Self.clock()) { perform(directive) }
+    while next < events.count, failure == nil {
+      perform(participant.handle(events[next], at: Self.moment), &events)
       next += 1
     }
-    events.removeAll(keepingCapacity: true)
+    wake()
   }
 
-  /// Time has passed.
-  func tick() {
-    tell(.tick)
-    react()
+  /// Does what an answer to people brought up.
+  func perform(_ directives: [ParticipantDirective]) {
+    var events: [ParticipantEvent] = []
+    perform(directives, &events)
+    for event in events { handle(event) }
     wake()
   }
 
@@ -36,108 +37,73 @@ extension NodeCore {
   func receive(_ event: TransportEvent) {
     switch event {
     case .connected(let id, let lab, let address, let dialledByUs):
-      log.info("connected to \(name(of: lab))", metadata: ["address": "\(printable(address))"])
-      tell(.connected(id, lab: lab, address: address, dialledByUs: dialledByUs))
+      handle(.connected(id, lab: lab, address: address, dialledByUs: dialledByUs))
     case .frame(let id, let frame, let receipt):
-      tell(.frame(id, frame))
+      handle(.frame(id, frame))
       receipt.consumed()
     case .disconnected(let id, let reason):
-      log.info("disconnected: \(reason)", metadata: ["connection": "\(id)"])
-      tell(.disconnected(id, reason: "\(reason)"))
+      handle(.disconnected(id, reason: "\(reason)"))
     case .dialFailed(let lab, let address, let reason):
-      log.debug("no connection to \(name(of: lab)): \(reason)")
-      tell(.dialFailed(lab, address: address, reason: "\(reason)"))
+      handle(.dialFailed(lab, address: address, reason: "\(reason)"))
     }
-    react()
   }
 
-  private func perform(_ directive: Directive) {
-    guard let board else { return }
-    switch directive {
-    case .dial(let lab, let address):
-      guard let key = membership.key(of: lab) else {
-        tell(.dialFailed(lab, address: address, reason: "its key is not known"))
-        return
+  private func perform(_ directives: [ParticipantDirective], _ events: inout [ParticipantEvent]) {
+    for directive in directives {
+      guard failure == nil else { return }
+      do {
+        if let answer = try perform(directive) { events.append(answer) }
+      } catch {
+        fail(error)
       }
-      board.connect(to: lab, address: address, key: key)
-    case .close(let connection, let reason): board.close(connection, reason: reason)
-    case .send(let connection, let frame): board.send(frame, on: connection, bulk: false)
-    case .sendEntries(let connection, let lab, let after, let limit):
-      sendEntries(connection, lab, after, limit)
-    case .sendEvidence(let connection, let lab, let sequence):
-      sendEvidence(connection, lab, sequence)
-    case .compare(let connection, let head): compare(connection, head)
-    case .verify(let batch, let from, let entries):
-      verify(batch: batch, from: from, entries: entries)
-    case .storeBlockList(let object, let bytes, let from):
-      storeBlockList(object, Array(bytes), from)
+    }
+  }
+
+  /// Does one thing; what there is to say about it.
+  private func perform(_ directive: ParticipantDirective) throws -> ParticipantEvent? {
+    switch directive {
+    case .persist(let changes): try store.commit(changes.map(Self.stored))
+    case .dial(let lab, let key, let address):
+      board?.connect(to: lab, address: address, key: key)
+    case .close(let connection, let reason): board?.close(connection, reason: reason)
+    case .send(let connection, let frame): board?.send(frame, on: connection, bulk: false)
+    case .members(let members):
+      membership.replace(
+        Dictionary(members.map { ($0.key, $0.lab) }, uniquingKeysWith: { first, _ in first }))
+      board?.recheckMembers()
+    case .beginObject(let object, let list): return begin(object, list)
+    case .findObject(let object):
+      let status = try? store.object(object)
+      return .objectFound(object, plan: status.map(Self.plan))
     case .storeBlock(let object, let index, let bytes, let from):
-      storeBlock(object, index, Array(bytes), from)
-    case .complete(let object): complete(object)
-    case .serveBlock(let connection, let object, let index): serve(connection, object, index)
+      return storeBlock(object, index, Array(bytes), from)
+    case .serveBlock(let connection, let object, let index):
+      return serve(connection, object, index)
+    case .keepFeedback(let objects): try pruneFeedback(keeping: objects)
+    case .work(let step): offered = step
+    case .news(let news): report(news)
     }
+    return nil
   }
 
-  // MARK: entries
-
-  private func sendEntries(
-    _ connection: ConnectionID, _ lab: LabID, _ after: UInt64, _ limit: Int
-  ) {
-    var frame = Hanse_V1_Frame()
-    var bytes = 0
-    var through = after
-    for entry in logbook.log(of: lab).dropFirst(Int(clamping: after)).prefix(limit) {
-      bytes += entry.body.count + 128
-      guard bytes < Limits.frameBytesMax - 1024 else { break }
-      frame.entries.entries.append(entry.signed)
-      through = entry.sequence
+  private static func stored(_ change: Participation.Change) throws -> Storage.Change {
+    switch change {
+    case .append(let entry): .append(StoredEntry(entry))
+    case .fork(let entry): .fork(StoredEntry(entry))
+    case .head(let merge): .value(name: OwnValue.head, bytes: try merge.serializedBytes())
+    case .feedback(let object): .value(name: OwnValue.feedback, bytes: object.bytes)
     }
-    if frame.entries.entries.isEmpty { frame.entries = Hanse_V1_Entries() }
-    board?.send(frame, on: connection, bulk: false)
-    tell(.entriesSent(connection, lab: lab, through: through))
-  }
-
-  private func sendEvidence(_ connection: ConnectionID, _ lab: LabID, _ sequence: UInt64) {
-    guard let fork = logbook.forks[lab], let held = logbook.entry(fork.held) else { return }
-    var frame = Hanse_V1_Frame()
-    frame.entries.entries = [held.signed, fork.other.signed]
-    board?.send(frame, on: connection, bulk: false)
-  }
-
-  private func compare(_ connection: ConnectionID, _ head: Head) {
-    let entries = logbook.log(of: head.lab)
-    guard head.sequence >= 1, head.sequence <= UInt64(entries.count) else { return }
-    let own = entries[Int(head.sequence) - 1]
-    guard own.id != head.entry else { return }
-    var frame = Hanse_V1_Frame()
-    frame.entries.entries = [own.signed]
-    board?.send(frame, on: connection, bulk: false)
   }
 
   // MARK: objects
 
-  private func storeBlockList(_ object: ContentID, _ bytes: [UInt8], _ from: ConnectionID) {
-    func refuse(_ reason: String) {
-      tell(
-        .blockRefused(
-          object, index: GossipLimits.blockListIndex, from: from, reason: reason))
-    }
-    guard let contribution = announced[object], let state = logbook.contribution(contribution)
-    else {
-      return refuse("nobody announced it")
-    }
-    let list: BlockList
-    do { list = try BlockList(decoding: bytes) } catch { return refuse("\(error)") }
-    guard list.id == object else { return refuse("it hashes to \(list.id.short)") }
-    guard UInt64(list.byteCount) == state.message.payload.size else {
-      return refuse("\(list.byteCount) bytes instead of \(state.message.payload.size)")
-    }
+  private func begin(_ object: ContentID, _ list: BlockList) -> ParticipantEvent {
     do {
       let status = try store.beginObject(Self.objectList(list, id: object))
-      tell(.blockListStored(object, plan: Self.plan(status)))
+      return .objectBegun(object, plan: Self.plan(status))
     } catch {
       log.error("\(error)")
-      tell(.blockNotStored(object, index: GossipLimits.blockListIndex))
+      return .blockNotStored(object, index: GossipLimits.blockListIndex)
     }
   }
 
@@ -153,29 +119,23 @@ extension NodeCore {
 
   private func storeBlock(
     _ object: ContentID, _ index: UInt32, _ bytes: [UInt8], _ from: ConnectionID
-  ) {
+  ) -> ParticipantEvent {
     do {
       _ = try store.storeBlock(Int(index), of: object, bytes)
-      tell(.blockStored(object, index: index))
+      return .blockStored(object, index: index)
     } catch StorageError.wrongBlock(_, _, let reason) {
       log.warning(
         "a block of \(object.short) is damaged: \(reason)", metadata: ["index": "\(index)"])
-      tell(.blockRefused(object, index: index, from: from, reason: reason))
+      return .blockRefused(object, index: index, from: from, reason: reason)
     } catch {
       log.error("\(error)")
-      tell(.blockNotStored(object, index: index))
+      return .blockNotStored(object, index: index)
     }
   }
 
-  private func complete(_ object: ContentID) {
-    heldObjects.insert(object)
-    wantedObjects.remove(object)
-    tell(.held(object))
-    react()
-    wake()
-  }
-
-  private func serve(_ connection: ConnectionID, _ object: ContentID, _ index: UInt32) {
+  private func serve(
+    _ connection: ConnectionID, _ object: ContentID, _ index: UInt32
+  ) -> ParticipantEvent? {
     var frame = Hanse_V1_Frame()
     frame.block.object = Data(object.bytes)
     frame.block.index = index
@@ -184,18 +144,18 @@ extension NodeCore {
     } catch {
       // Damage on disk is never served: the object is fetched again.
       log.error("\(oneLine(error))")
-      _ = mend(object)
+      if mend(object) { Task { self.handle(.objectDamaged(object)) } }
     }
     let isQueued = board?.send(frame, on: connection, bulk: true) { [weak self] _ in
-      Task { await self?.tell(.blockServed(connection)) }
+      Task { await self?.handle(.blockServed(connection)) }
     }
-    if isQueued != true { tell(.blockServed(connection)) }
+    return isQueued == true ? nil : .blockServed(connection)
   }
 
   /// Looks at every payload again and has the damaged ones fetched anew; whether there were any.
   func mendObjects() -> Bool {
-    let mended = heldObjects.sorted().filter(mend)
-    react()
+    let mended = participant.heldObjects.sorted().filter(mend)
+    for object in mended { handle(.objectDamaged(object)) }
     return !mended.isEmpty
   }
 
@@ -206,7 +166,6 @@ extension NodeCore {
       log.error("\(error)")
       return false
     }
-    heldObjects.remove(object)
     let line = "the payload \(object.short) was damaged on disk and is fetched again"
     log.warning("\(line)")
     attention.append(line)

@@ -6,6 +6,7 @@ import Gossip
 import Identities
 import Ledger
 import Logging
+import Participation
 import Records
 import Storage
 import Trainers
@@ -34,57 +35,59 @@ extension NodeCore {
     }
   }
 
-  /// Remembers the held-out loss at the head.
-  func noteLoss(_ nats: Double) throws {
-    measured = head.id
+  /// What the worker is to do next.
+  ///
+  /// - Parameter last: the round to stop after, if there is one.
+  func nextStep(last: UInt32?) -> Step {
+    handle(.workerIsFree(last: last))
+    defer { offered = nil }
+    return offered ?? .wait(.attestations)
+  }
+
+  /// What a merge is folded from.
+  func recipe(for merge: Hanse_V1_Merge) throws -> Folding.Recipe {
+    let groups = try participant.landingGroups(of: merge)
+    return Folding.Recipe(merge, groups: groups, in: logbook)
+  }
+
+  /// Remembers the held-out loss of the head.
+  func noteLoss(_ nats: Double, of merge: ContentID) throws {
+    guard merge == head.id else { return }
     var changes = [HeldOut.change(OwnValue.nowLoss, nats)]
     if HeldOut.read(store).start == nil {
       changes.append(HeldOut.change(OwnValue.startLoss, nats))
     }
     try store.commit(changes)
-  }
-
-  /// Signs this lab's verdict, unless it has spoken already.
-  func verdict(
-    on contribution: ContentID, _ reason: Hanse_V1_Reason, before: LossReport?, after: LossReport?
-  ) throws {
-    guard let state = logbook.contribution(contribution),
-      !state.judgements.contains(where: { $0.judge == lab })
-    else { return }
-    var verdict = Hanse_V1_Verdict()
-    verdict.contribution = Data(contribution.bytes)
-    verdict.accept = reason == .accepted
-    verdict.reason = reason
-    verdict.lossBeforeMicronats = before.map { RoundRunner.micronats($0.natsPerToken) } ?? 0
-    verdict.lossAfterMicronats = after.map { RoundRunner.micronats($0.natsPerToken) } ?? 0
-    verdict.tokens = UInt64(after?.tokens ?? 0)
-    try sign(.verdict(verdict))
+    handle(.measured(merge: merge))
   }
 
   /// Announces a trained delta: the payload is durable first, then the entry, then others hear.
   func publish(
     _ delta: Delta, _ facts: Hanse_V1_Contribution, feedback: [Float]
   ) throws {
-    let taken = logbook.contributionsInOrder.contains {
-      $0.author == lab && $0.round == facts.round && $0.message.attempt == facts.attempt
-    }
-    guard !taken else { return }
+    guard !participant.hasContributed(round: facts.round, attempt: facts.attempt) else { return }
     let bytes = delta.pack()
     let list = try BlockList(of: bytes)
     let object = list.id
     try store.addObject(Self.objectList(list, id: object), bytes)
     var message = facts
-    message.payload.codec = delta.tier.name
-    message.payload.size = UInt64(bytes.count)
-    message.payload.decodedSize = UInt64(delta.exponents.count + delta.symbols.count)
-    message.payload.blockList = Data(object.bytes)
-    message.payload.symbols = Data(delta.symbolsHash().bytes)
+    message.payload = try delta.payload(packed: bytes)
     message.factorNorms = delta.factorNorms()
     // Before the entry: a crash between the two leaves a file that nothing names.
     try store.writeWork("feedback-\(object)", feedback.withUnsafeBytes { Array($0) })
-    heldObjects.insert(object)
-    try sign(.contribution(message))
-    tell(.held(object))
+    handle(.trained(message))
+  }
+
+  /// Forgets what earlier deltas left unsaid: one buffer is in use, and those of own contributions
+  /// that may still be admitted.
+  func pruneFeedback(keeping objects: [ContentID]) throws {
+    var needed = Set(objects.map { "feedback-\($0)" })
+    if let bytes = try? store.value(OwnValue.feedback), let id = ContentID(bytes: bytes) {
+      needed.insert("feedback-\(id)")
+    }
+    for name in try store.workNames() where name.hasPrefix("feedback-") && !needed.contains(name) {
+      try store.removeWork(name)
+    }
   }
 
   /// What the last admitted delta of this lab left unsaid; empty before there is one.
@@ -105,9 +108,6 @@ extension NodeCore {
       (0..<layout.count).map { raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
     }
   }
-
-  /// Leaves a round without a contribution, for a lab whose training changed nothing.
-  func abstain(from round: UInt32) { abstained = round }
 }
 
 extension NodeCore {

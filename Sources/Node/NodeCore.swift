@@ -6,15 +6,17 @@ import Gossip
 import Identities
 import Ledger
 import Logging
+import Participation
 import Records
 import Storage
 import Transport
 
-/// A node's memory and hands: the logs, the mesh, the store, all on one queue.
+/// A node's hands: it tells its ``Participation/Participant`` what happens and does what that
+/// directs, with store, switchboard and clock, all on one queue.
 ///
-/// Whatever arrives passes through here one thing at a time: verified, stored durably, concluded
-/// from, and only then shown to others. Training, judging and folding happen elsewhere and come
-/// back as entries.
+/// Whatever arrives passes through here one thing at a time, and what is directed is done in
+/// order: durable before it is shown. Training, judging and folding happen elsewhere and come back
+/// as events.
 actor NodeCore {
   private nonisolated let executor = QueueExecutor("hanse.core")
   nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -30,45 +32,18 @@ actor NodeCore {
   nonisolated let membership: Membership
   nonisolated let log: Logger
 
-  var logbook: Logbook
-  var mesh: Mesh
+  var participant: Participant
   var board: Switchboard?
-  /// Entries that came before what they rest on, oldest first.
-  var waiting: [Entry] = []
-  static let waitingMax = 1024
-
-  /// The merge that this node stands on, and its root once it has been folded.
-  var head: Hanse_V1_Merge
-  var headRoot: ContentID?
-  /// Objects that are complete here, by the id of their block list.
-  var heldObjects: Set<ContentID> = []
-  var wantedObjects: Set<ContentID> = []
-  /// Which contribution announced an object.
-  var announced: [ContentID: ContentID] = [:]
-  /// Contributions whose payload turned out not to be what was announced.
-  var faulty: [ContentID: String] = [:]
-
-  /// Whether this node knows that it has its whole log back, so that it may sign.
-  var maySign = false
-  var rule: RoundRule
-  var shownRosterVersion: UInt32 = 0
-  var quietSince: Instant
+  /// What the worker is to do next, from when it was decided until it is fetched.
+  var offered: Step?
   var boundAddress: String?
-  var contacts: [Contact]
+  var ownAddresses: [String] = []
   var stopping = false
   var failure: (any Error)?
   var attention: [String] = []
   /// What the round loop is doing, for the status page.
   var activity = Activity()
-  /// The merge that the held-out loss was last measured of.
-  var measured: ContentID?
-  /// A round in which training changed nothing.
-  var abstained: UInt32?
   nonisolated let systemd = Systemd()
-  var startedAt: Instant
-  var events: [GossipEvent] = []
-  var isTelling = false
-  var reacting = false
   private var waiters: [CheckedContinuation<Void, Never>] = []
 
   /// Opens a home and replays its logs.
@@ -80,34 +55,32 @@ actor NodeCore {
     self.configuration = configuration
     self.log = log
     key = try KeyFile.read(in: home)
-    store = try Store(home: home)
+    let store = try Store(home: home)
+    self.store = store
     let found = try HomeCharter.read(home, store)
     charter = found.charter
     layout = try AdapterShapes.layout(of: charter)
     payloads = Payloads(store: store, layout: layout)
-    let now = Self.clock()
-    startedAt = now
-    quietSince = now
     var replayed = try HomeReplay(store, charter)
     attention = try Self.mend(home, store, replayed, found, log)
     let stored = HomeCharter.head(store, in: &replayed.logbook)
-    logbook = replayed.logbook
-    rule = RoundRule(leastGrace: Double(charter.message.round.graceSeconds))
-    contacts = (configuration.contacts ?? []).compactMap { Contact(text: $0) }
-    lab = HomeCharter.lab(key: key, logbook: replayed.logbook, charter: charter)
-    mesh = Mesh(
-      lab: lab, federation: charter.id, software: Self.software,
+    let participant = Participant(
+      charter: charter, key: key,
+      settings: Participant.Settings(
+        name: configuration.lab, software: Self.software, trains: configuration.trains ?? true,
+        contacts: (configuration.contacts ?? []).compactMap { Contact(text: $0) }),
+      position: Participant.Position(
+        logbook: replayed.logbook, head: stored,
+        held: try store.objects().filter { try store.object($0)?.missing.isEmpty ?? false }),
       generator: SeededGenerator(seed: systemRandomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }),
-      now: now)
+      at: Self.moment)
+    self.participant = participant
+    lab = participant.lab
     membership = Membership([:])
-    head = stored ?? replayed.logbook.emptyMerge()
     try store.commit([
       .value(name: OwnValue.charter, bytes: charter.bytes),
       .value(name: OwnValue.lab, bytes: lab.bytes),
     ])
-    for id in try store.objects() {
-      if let status = try store.object(id), status.missing.isEmpty { heldObjects.insert(id) }
-    }
   }
 
   /// Puts right what a damaged disk can be made good for, and says so: a charter from the store's
@@ -142,26 +115,39 @@ actor NodeCore {
   /// The wall clock, for what people read.
   static func wallSeconds() -> UInt64 { UInt64(max(0, time(nil))) }
 
-  /// The highest round that this node has left.
-  var round: UInt32 { head.frontier.round }
+  static var moment: Participant.Moment {
+    Participant.Moment(now: clock(), wallSeconds: wallSeconds())
+  }
 
-  /// Whether this lab has a seat.
-  var isMember: Bool { logbook.roster.member(lab) != nil }
+  var logbook: Logbook { participant.logbook }
+  var mesh: Mesh { participant.mesh }
+  var head: Hanse_V1_Merge { participant.head }
+  var headRoot: ContentID? { participant.headRoot }
+  var round: UInt32 { participant.round }
+  var isMember: Bool { participant.isMember }
 
   /// Takes the network into service.
   func begin(_ board: Switchboard, boundAddress: String?) {
     self.board = board
     self.boundAddress = boundAddress
-    showRoster()
-    for position in logbook.heads {
-      if let head = Head(position) { tell(.head(head)) }
+    ownAddresses = reachableAddresses
+    handle(.began(addresses: ownAddresses))
+  }
+
+  /// Time has passed.
+  func tick() {
+    let addresses = reachableAddresses
+    if addresses != ownAddresses {
+      ownAddresses = addresses
+      handle(.addresses(addresses))
     }
-    for lab in logbook.labs {
-      guard let fork = logbook.forks[lab] else { continue }
-      tell(.forked(lab, sequence: fork.sequence, isFirst: true, from: nil))
-    }
-    for id in heldObjects.sorted() { tell(.held(id)) }
-    react()
+    handle(.tick)
+  }
+
+  /// Where this node says that it may be dialled.
+  private var reachableAddresses: [String] {
+    if let advertised = configuration.advertise, !advertised.isEmpty { return advertised }
+    return boundAddress.map(InterfaceAddresses.reachable) ?? []
   }
 
   /// Waits until something has changed, or for a second.

@@ -7,6 +7,7 @@ import Identities
 import Ledger
 import Logging
 import Merging
+import Participation
 import Records
 import Storage
 import Trainers
@@ -51,6 +52,9 @@ actor RoundRunner {
         try await bear(error)
       } catch let error as NodeError {
         try await bear(error)
+      } catch let error as LedgerError {
+        // What was to be folded no longer counts, since somebody signed two entries at one place.
+        try await bear(error)
       } catch let error as CheckpointError {
         try await bear(error)
       } catch let error as StorageError {
@@ -69,8 +73,8 @@ actor RoundRunner {
       baseIsChecked = true
     }
     switch await core.nextStep(last: last) {
-    case .wait(let reason):
-      await core.set(.waiting, reason)
+    case .wait(let waiting):
+      await core.set(.waiting, core.words(waiting))
       await core.change()
     case .judge(let contribution): try await judge(contribution)
     case .train(let round, let attempt, let rejections):
@@ -80,7 +84,7 @@ actor RoundRunner {
       let merge = await core.head
       await core.set(.judging, "the model of round \(merge.frontier.round)")
       let report = try await loss(of: merge, state(of: merge))
-      if await core.head.id == merge.id { try await core.noteLoss(report.natsPerToken) }
+      try await core.noteLoss(report.natsPerToken, of: merge.id)
     case .finish:
       await core.set(.idle, "round \(await core.round) was the last one")
       return false
@@ -104,7 +108,7 @@ actor RoundRunner {
     await core.set(.merging, "round \(merge.frontier.round)")
     let recipe = try await core.recipe(for: merge)
     let folded = try await folding.fold(recipe)
-    try await core.adopt(merge, root: folded.root)
+    await core.handle(.folded(merge, root: folded.root))
     try await folding.keep(recipe, folded)
   }
 
@@ -133,7 +137,7 @@ actor RoundRunner {
     let report = try await measure(folded.state.adapter.rounded(), "merge-\(merge.id.short)")
     losses.append((merge.id, report))
     if losses.count > Self.lossesMax { losses.removeFirst() }
-    if await core.head.id == merge.id { try await core.noteLoss(report.natsPerToken) }
+    try await core.noteLoss(report.natsPerToken, of: merge.id)
     return report
   }
 
@@ -160,7 +164,7 @@ actor RoundRunner {
       delta = try core.payloads.delta(contribution.message, of: contribution.id)
     } catch let fault as Payloads.Fault {
       log.warning("\(fault)")
-      return try await core.verdict(on: contribution.id, .undecodable, before: nil, after: nil)
+      return await core.handle(.judged(contribution.id, Judgement(reason: .undecodable)))
     }
     let before = try await loss(of: contribution.message.base, base)
     let after = try await measure(
@@ -172,7 +176,12 @@ actor RoundRunner {
     } else {
       reason = after.natsPerToken <= before.natsPerToken + tolerance ? .accepted : .lossRose
     }
-    try await core.verdict(on: contribution.id, reason, before: before, after: after)
+    await core.handle(
+      .judged(
+        contribution.id,
+        Judgement(
+          reason: reason, before: Self.micronats(before.natsPerToken),
+          after: Self.micronats(after.natsPerToken), tokens: UInt64(after.tokens))))
   }
 
   // MARK: training
@@ -199,7 +208,7 @@ actor RoundRunner {
     let (delta, left) = try Delta.quantise(trained: own, base: base, feedback: feedback)
     guard !delta.isZero else {
       log.warning("round \(round): training changed nothing; nothing is contributed")
-      await core.abstain(from: round)
+      await core.handle(.abstained(round: round))
       return
     }
     var message = Hanse_V1_Contribution()

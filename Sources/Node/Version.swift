@@ -1,2 +1,4 @@
+import Records
+
 /// This release.
-public let version = "0.1.0"
+public let version = Release.version

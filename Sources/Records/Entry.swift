@@ -2,6 +2,22 @@ import FoundationEssentials
 import Identities
 import SwiftProtobuf
 
+/// Where entries are read from signed bytes. Reading is a pure function, so that who simulates many
+/// nodes in one process may read each entry once for all of them.
+public protocol EntryReading: Sendable {
+  /// The entry of these bytes; see ``Entry/init(_:)``.
+  func read(_ signed: Hanse_V1_SignedEntry) throws(RecordError) -> Entry
+}
+
+/// Reads each time anew.
+public struct PlainEntryReading: EntryReading {
+  /// The only way.
+  public init() {}
+  public func read(_ signed: Hanse_V1_SignedEntry) throws(RecordError) -> Entry {
+    try Entry(signed)
+  }
+}
+
 /// One item of a lab's log, read from its bytes and checked as far as the bytes alone allow.
 ///
 /// The signature is checked by ``verify(with:)``, since only the roster knows a lab's key.

@@ -1,6 +1,6 @@
 import Determinism
 import Identities
-import Node
+import Participation
 import Testing
 
 @Suite struct RoundRuleTests {
@@ -32,7 +32,17 @@ import Testing
   @Test func halfIsNoQuorum() {
     var rule = RoundRule(leastGrace: 60)
     #expect(rule.leave(Self.facts(decided: 2), now: Self.at(0)) == nil)
-    #expect(rule.leave(Self.facts(decided: 2), now: Self.at(1000)) == nil)
+    #expect(rule.leave(Self.facts(decided: 2), now: Self.at(239)) == nil)
+  }
+
+  @Test func aSilentJudgeHoldsNobodyUp() {
+    var rule = RoundRule(leastGrace: 60)
+    #expect(rule.leave(Self.facts(decided: 2), now: Self.at(0)) == nil)
+    var more = Self.facts(decided: 2)
+    more.known = 5
+    #expect(rule.leave(more, now: Self.at(200)) == nil)
+    #expect(rule.leave(more, now: Self.at(439)) == nil)
+    #expect(rule.leave(more, now: Self.at(440)) == 3)
   }
 
   @Test func aRoundWithoutAnyAdmissionIsNotLeft() {

@@ -2,19 +2,19 @@ import Identities
 import Records
 
 /// A member known from a ticket, before its log is here.
-struct Contact: Hashable, Sendable {
-  let lab: LabID
-  let key: PublicKey
-  let address: String
+package struct Contact: Hashable, Sendable {
+  package let lab: LabID
+  package let key: PublicKey
+  package let address: String
 
-  init(lab: LabID, key: PublicKey, address: String) {
+  package init(lab: LabID, key: PublicKey, address: String) {
     self.lab = lab
     self.key = key
     self.address = address
   }
 
   /// Reads `lab/key@host:port`; nil when it is something else.
-  init?(text: String) {
+  package init?(text: String) {
     let halves = text.split(separator: "@", maxSplits: 1)
     guard halves.count == 2 else { return nil }
     let names = halves[0].split(separator: "/")
@@ -25,5 +25,5 @@ struct Contact: Hashable, Sendable {
   }
 
   /// The form in `hanse.toml`.
-  var text: String { "\(lab)/\(key)@\(address)" }
+  package var text: String { "\(lab)/\(key)@\(address)" }
 }

@@ -3,65 +3,57 @@ import FoundationEssentials
 import Gossip
 import Identities
 import Ledger
-import Logging
 import Records
-import Storage
-import Transport
 
-extension NodeCore {
-  /// Draws this node's own conclusions from what it knows now: whom to meet, what to fetch, what to
-  /// say. Idempotent; called after every change.
-  func react() {
-    guard !reacting, failure == nil else { return }
-    reacting = true
-    defer { reacting = false }
-    logbook.settle()
-    if shownRosterVersion != logbook.roster.version { showRoster() }
-    wantPayloads()
-    checkOwnLog()
-    guard maySign, isMember else { return wake() }
-    do {
-      try sayPresence()
-      try attestWhenDue()
-    } catch {
-      fail(error)
-    }
-    wake()
+extension Participant {
+  /// Draws this node's own conclusions from what it knows now: whom to meet, what to fetch, what
+  /// to say. Idempotent; done after every event.
+  mutating func conclude() {
+    repeat {
+      drain()
+      logbook.settle()
+      if shownRosterVersion != logbook.roster.version { showRoster() }
+      wantPayloads()
+      checkOwnLog()
+      drain()
+    } while sayWhatIsDue()
   }
 
   // MARK: the roster
 
   /// Tells mesh and transport who the members are and where they may be met.
-  func showRoster() {
+  mutating func showRoster() {
     shownRosterVersion = logbook.roster.version
-    var keys: [PublicKey: LabID] = [:]
+    keys = [:]
     var members: [Gossip.Member] = []
-    for contact in contacts where logbook.roster.member(contact.lab) == nil && !isMember {
-      keys[contact.key] = contact.lab
+    for contact in settings.contacts where logbook.roster.member(contact.lab) == nil && !isMember {
+      keys[contact.lab] = contact.key
       members.append(Gossip.Member(lab: contact.lab, addresses: [contact.address]))
     }
-    for seat in logbook.roster.members {
-      keys[seat.key] = seat.lab
-      if seat.lab != lab {
-        members.append(Gossip.Member(lab: seat.lab, addresses: addresses(of: seat)))
-      }
+    for seat in logbook.roster.members where seat.lab != lab {
+      keys[seat.lab] = seat.key
+      members.append(Gossip.Member(lab: seat.lab, addresses: addresses(of: seat)))
     }
-    keys[key.publicKey] = nil
-    membership.replace(keys)
+    members.sort { $0.lab < $1.lab }
     // A lab that was removed, or a key that was rotated, is cut off at once.
-    board?.recheckMembers()
-    var labs = Set(logbook.labs)
-    for roster in logbook.rosters { labs.formUnion(roster.members.map(\.lab)) }
-    tell(.members(members.sorted { $0.lab < $1.lab }, logs: labs.sorted()))
+    out.append(
+      .members(
+        members.compactMap { member in keys[member.lab].map { (key: $0, lab: member.lab) } }))
+    var labs = logbook.labs
+    for roster in logbook.rosters { labs += roster.members.map(\.lab) }
+    labs.sort()
+    var logs: [LabID] = []
+    for lab in labs where logs.last != lab { logs.append(lab) }
+    tell(.members(members, logs: logs))
     tell(.round(UInt64(round)))
   }
 
   /// Where a lab says it may be dialled, what a ticket said, or what its request to join said.
-  func addresses(of seat: Seat) -> [String] {
+  package func addresses(of seat: Seat) -> [String] {
     if let presence = logbook.presence(of: seat.lab), !presence.addresses.isEmpty {
       return presence.addresses
     }
-    let known = contacts.filter { $0.lab == seat.lab }.map(\.address)
+    let known = settings.contacts.filter { $0.lab == seat.lab }.map(\.address)
     if !known.isEmpty { return known }
     for member in logbook.roster.members {
       let asks = logbook.requests(recordedBy: member.lab)
@@ -73,18 +65,14 @@ extension NodeCore {
   // MARK: payloads
 
   /// Wants the payload of every contribution that may still be judged or folded.
-  private func wantPayloads() {
+  private mutating func wantPayloads() {
     for state in logbook.contributionsInOrder {
-      guard let object = ContentID(bytes: state.message.payload.blockList) else { continue }
+      guard let object = state.object else { continue }
       announced[object] = state.id
       switch state.status {
       case .pending, .admitted:
         guard !heldObjects.contains(object), wantedObjects.insert(object).inserted else { continue }
-        let status = try? store.object(object)
-        tell(
-          .want(
-            object, plan: status.map(Self.plan), hints: [state.author],
-            urgency: UInt64(state.round)))
+        out.append(.findObject(object))
       case .rejected, .refused:
         if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
       }
@@ -95,7 +83,13 @@ extension NodeCore {
 
   /// A node that came back from a backup must not sign twice at one place: it signs nothing until
   /// more than half of the labs, itself counted, have said where its log ends with them.
-  private func checkOwnLog() {
+  private mutating func checkOwnLog() {
+    if let fork = logbook.forks[lab] {
+      // Whatever is signed now, nobody takes it: only the roster can decide what becomes of it.
+      if maySign { out.append(.news(.ownFork(sequence: fork.sequence))) }
+      maySign = false
+      return
+    }
     guard !maySign, isMember else { return }
     let own = logbook.log(of: lab).last?.sequence ?? 0
     var heard = 1
@@ -105,40 +99,57 @@ extension NodeCore {
     }
     guard heard * 2 > logbook.roster.members.count else { return }
     maySign = true
-    log.info("the own log is complete at sequence \(own); signing from here on")
+    out.append(.news(.ownLogComplete(sequence: own)))
   }
 
   // MARK: what this lab says
 
-  private func sayPresence() throws {
+  /// Says one thing that is due; whether there was one.
+  private mutating func sayWhatIsDue() -> Bool {
+    guard maySign, isMember else { return false }
+    do throws(Refusal) {
+      if try sayPresence() { return true }
+      return try attestWhenDue()
+    } catch {
+      out.append(.news(.cannotSign(reason: error.reason)))
+      return false
+    }
+  }
+
+  private mutating func sayPresence() throws(Refusal) -> Bool {
     let presence = ownPresence
     if let said = logbook.presence(of: lab), said.addresses == presence.addresses,
       said.software == presence.software, said.trains == presence.trains,
       said.name == presence.name
     {
-      return
+      return false
     }
-    reacting = false
     try sign(.presence(presence))
+    return true
   }
 
-  /// Where this node says that it may be dialled.
-  var ownAddresses: [String] {
-    if let advertised = configuration.advertise, !advertised.isEmpty { return advertised }
-    return boundAddress.map(InterfaceAddresses.reachable) ?? []
+  /// What this lab says about itself, without invitations and requests.
+  var ownPresence: Hanse_V1_Presence {
+    var presence = Hanse_V1_Presence()
+    presence.addresses = ownAddresses
+    presence.software = settings.software
+    presence.trains = settings.trains
+    presence.name = settings.name
+    return presence
   }
 
   /// Attests a head when it is new, and again when something that matters is not yet sealed.
-  private func attestWhenDue() throws {
-    guard let root = headRoot else { return }
+  private mutating func attestWhenDue() throws(Refusal) -> Bool {
+    guard let root = headRoot else { return false }
     let coverage = logbook.coverage(of: lab)
-    let isNew = lastAttested?.merge.id != head.id || lastAttested?.stateRoot != Data(root.bytes)
+    let last = lastAttested
+    let isNew = last?.merge.id != head.id || last?.stateRoot != Data(root.bytes)
     if !isNew {
       let isOpen =
         logbook.seal.rosterVersion < logbook.roster.version || !logbook.isSealed(head.frontier)
       guard isOpen, hasUncoveredWeight(coverage),
-        Self.clock().seconds(since: quietSince) >= 1
-      else { return }
+        moment.now.seconds(since: quietSince) >= 1
+      else { return false }
     }
     var attestation = Hanse_V1_Attestation()
     // A hundred positions fill half of an entry; the rest follows with the next one.
@@ -148,12 +159,14 @@ extension NodeCore {
       }.prefix(100))
     attestation.merge = head
     attestation.stateRoot = Data(root.bytes)
-    reacting = false
     try sign(.attestation(attestation))
+    return true
   }
 
   /// This lab's newest attestation.
-  var lastAttested: Hanse_V1_Attestation? {
+  var lastAttested: Hanse_V1_Attestation? { newestAttestation(of: lab) }
+
+  func newestAttestation(of lab: LabID) -> Hanse_V1_Attestation? {
     for entry in logbook.log(of: lab).reversed() {
       if case .attestation(let attestation)? = entry.message.payload { return attestation }
     }

@@ -1,0 +1,140 @@
+import FoundationEssentials
+import Gossip
+import Identities
+import Ledger
+import Records
+
+extension Participant {
+  /// Checks entries that came from a peer; those that have a place in the logs are durable before
+  /// anybody else hears of them.
+  mutating func verify(batch: UInt64, from connection: ConnectionID, entries: [Entry]) {
+    var changes: [Change] = []
+    var told: [GossipEvent] = []
+    for entry in entries { receive(entry, from: connection, &changes, &told) }
+    retryWaiting(&changes, &told)
+    logbook.settle()
+    retryWaiting(&changes, &told)
+    if !changes.isEmpty { out.append(.persist(changes)) }
+    events += told
+    events.append(.verified(batch: batch))
+  }
+
+  private mutating func receive(
+    _ entry: Entry, from connection: ConnectionID?, _ changes: inout [Change],
+    _ told: inout [GossipEvent]
+  ) {
+    do {
+      switch try logbook.append(entry) {
+      case .appended:
+        changes.append(.append(entry))
+        told.append(.appended(entry))
+        notice(entry)
+      case .known: break
+      case .gap, .unknownRoster:
+        wait(for: entry)
+        told.append(.entryDeferred(entry.lab))
+      case .equivocation(let sequence):
+        changes.append(.fork(entry))
+        told.append(.forked(entry.lab, sequence: sequence, isFirst: true, from: connection))
+        out.append(.news(.equivocated(entry.lab, sequence: sequence, entry: entry.id)))
+      }
+    } catch {
+      out.append(.news(.refused(reason: "\(error)")))
+      if let connection {
+        told.append(.entryRefused(from: connection, reason: "\(error)"))
+      }
+    }
+  }
+
+  private mutating func wait(for entry: Entry) {
+    guard !waiting.contains(where: { $0.id == entry.id }) else { return }
+    waiting.append(entry)
+    if waiting.count > Self.waitingMax { waiting.removeFirst() }
+  }
+
+  /// Tries the entries again that rested on others, until none of them moves.
+  private mutating func retryWaiting(_ changes: inout [Change], _ told: inout [GossipEvent]) {
+    var moved = !waiting.isEmpty
+    while moved {
+      moved = false
+      let before = waiting
+      waiting = []
+      for entry in before {
+        let count = changes.count
+        receive(entry, from: nil, &changes, &told)
+        if changes.count > count { moved = true }
+      }
+    }
+  }
+
+  /// Signs an entry of this lab's log: durable first, then shown.
+  ///
+  /// - Parameter changes: what must not be separated from it by a crash.
+  /// - Throws: what is wrong with the payload; nothing has happened then.
+  @discardableResult
+  mutating func sign(
+    _ payload: Hanse_V1_Entry.OneOf_Payload, with changes: [Change] = []
+  ) throws(Refusal) -> Entry {
+    let entry: Entry
+    do {
+      entry = try draft(payload)
+      let outcome = try logbook.append(entry)
+      precondition(outcome == .appended, "a new entry of the own log: \(outcome)")
+    } catch {
+      throw Refusal(.refused, "the entry has no place in the log: \(error)", hint: "")
+    }
+    out.append(.persist([.append(entry)] + changes))
+    logbook.settle()
+    notice(entry)
+    tell(.appended(entry))
+    return entry
+  }
+
+  private func draft(_ payload: Hanse_V1_Entry.OneOf_Payload) throws(RecordError) -> Entry {
+    let last = logbook.log(of: lab).last
+    var message = Hanse_V1_Entry()
+    message.federation = .init(charter.id.bytes)
+    message.lab = .init(lab.bytes)
+    message.rosterVersion = logbook.roster.version
+    message.sequence = (last?.sequence ?? 0) + 1
+    message.previous = .init(last?.id.bytes ?? [])
+    message.timeSeconds = moment.wallSeconds
+    message.payload = payload
+    return try Entry(signing: message, with: key)
+  }
+
+  private mutating func notice(_ entry: Entry) {
+    quietSince = moment.now
+    switch entry.message.payload {
+    case .contribution(let message):
+      if let object = ContentID(bytes: message.payload.blockList) { announced[object] = entry.id }
+      out.append(.news(.contributed(entry.lab, round: message.round, entry: entry.id)))
+    case .verdict(let verdict):
+      guard let id = ContentID(bytes: verdict.contribution) else { return }
+      out.append(.news(.judged(entry.lab, accepts: verdict.accept, contribution: id)))
+    case .proposal: out.append(.news(.proposed(entry.lab, entry: entry.id)))
+    case .approval: out.append(.news(.approved(entry.lab)))
+    case .attestation(let attestation):
+      compareRoot(attestation, by: entry.lab)
+      out.append(
+        .news(
+          .attested(
+            entry.lab, round: attestation.merge.frontier.round,
+            root: ContentID(bytes: attestation.stateRoot))))
+    case .presence, nil: break
+    }
+  }
+
+  /// Signs what is due, or says why it cannot be.
+  mutating func signOrSay(_ payload: Hanse_V1_Entry.OneOf_Payload) {
+    do { try sign(payload) } catch { out.append(.news(.cannotSign(reason: error.reason))) }
+  }
+
+  /// A different root for the same merge is an alarm, never ignored.
+  mutating func compareRoot(_ attestation: Hanse_V1_Attestation, by lab: LabID) {
+    guard let own = headRoot, attestation.merge.id == head.id,
+      let other = ContentID(bytes: attestation.stateRoot), other != own
+    else { return }
+    out.append(.news(.differentRoots(merge: head.id, own: own, other: other, lab: lab)))
+  }
+}

@@ -1,0 +1,143 @@
+import Deltas
+import FoundationEssentials
+import Gossip
+import Identities
+import Ledger
+import Records
+
+extension Participant {
+  /// Notes what the mesh is to be told.
+  mutating func tell(_ event: GossipEvent) { events.append(event) }
+
+  /// Tells the mesh and does what it asks for, until it asks for nothing more.
+  mutating func drain() {
+    var next = 0
+    while next < events.count {
+      for directive in mesh.handle(events[next], now: moment.now) { perform(directive) }
+      next += 1
+    }
+    events.removeAll(keepingCapacity: true)
+  }
+
+  /// Takes in what the network reports.
+  mutating func receive(_ event: ParticipantEvent) {
+    switch event {
+    case .connected(let id, let lab, let address, let dialledByUs):
+      out.append(.news(.connected(lab, address: address)))
+      tell(.connected(id, lab: lab, address: address, dialledByUs: dialledByUs))
+    case .disconnected(let id, let reason):
+      out.append(.news(.disconnected(id, reason: reason)))
+      tell(.disconnected(id, reason: reason))
+    case .dialFailed(let lab, let address, let reason):
+      out.append(.news(.unreachable(lab, reason: reason)))
+      tell(.dialFailed(lab, address: address, reason: reason))
+    case .frame(let id, let frame): tell(.frame(id, frame))
+    default: break
+    }
+  }
+
+  private mutating func perform(_ directive: Directive) {
+    switch directive {
+    case .dial(let lab, let address):
+      guard let key = keys[lab] else {
+        return tell(.dialFailed(lab, address: address, reason: "its key is not known"))
+      }
+      out.append(.dial(lab, key: key, address: address))
+    case .close(let connection, let reason): out.append(.close(connection, reason: reason))
+    case .send(let connection, let frame): out.append(.send(connection, frame))
+    case .sendEntries(let connection, let lab, let after, let limit):
+      sendEntries(connection, lab, after, limit)
+    case .sendEvidence(let connection, let lab, _): sendEvidence(connection, lab)
+    case .compare(let connection, let head): compare(connection, head)
+    case .verify(let batch, let from, let entries):
+      verify(batch: batch, from: from, entries: entries)
+    case .storeBlockList(let object, let bytes, let from):
+      beginObject(object, Array(bytes), from)
+    case .storeBlock(let object, let index, let bytes, let from):
+      out.append(.storeBlock(object, index: index, bytes: bytes, from: from))
+    case .complete(let object):
+      heldObjects.insert(object)
+      wantedObjects.remove(object)
+      tell(.held(object))
+    case .serveBlock(let connection, let object, let index):
+      out.append(.serveBlock(connection, object: object, index: index))
+    }
+  }
+
+  // MARK: entries
+
+  private mutating func sendEntries(
+    _ connection: ConnectionID, _ lab: LabID, _ after: UInt64, _ limit: Int
+  ) {
+    var frame = Hanse_V1_Frame()
+    frame.entries = Hanse_V1_Entries()
+    var bytes = 0
+    var through = after
+    for entry in logbook.log(of: lab).dropFirst(Int(clamping: after)).prefix(limit) {
+      bytes += entry.body.count + 128
+      guard bytes < Limits.frameBytesMax - 1024 else { break }
+      frame.entries.entries.append(entry.signed)
+      through = entry.sequence
+    }
+    out.append(.send(connection, frame))
+    tell(.entriesSent(connection, lab: lab, through: through))
+  }
+
+  private mutating func sendEvidence(_ connection: ConnectionID, _ lab: LabID) {
+    guard let fork = logbook.forks[lab], let held = logbook.entry(fork.held) else { return }
+    var frame = Hanse_V1_Frame()
+    frame.entries.entries = [held.signed, fork.other.signed]
+    out.append(.send(connection, frame))
+  }
+
+  private mutating func compare(_ connection: ConnectionID, _ head: Head) {
+    let entries = logbook.log(of: head.lab)
+    guard head.sequence >= 1, head.sequence <= UInt64(entries.count) else { return }
+    let own = entries[Int(head.sequence) - 1]
+    guard own.id != head.entry else { return }
+    var frame = Hanse_V1_Frame()
+    frame.entries.entries = [own.signed]
+    out.append(.send(connection, frame))
+  }
+
+  // MARK: objects
+
+  private mutating func beginObject(_ object: ContentID, _ bytes: [UInt8], _ from: ConnectionID) {
+    do {
+      guard let contribution = announced[object], let state = logbook.contribution(contribution)
+      else { throw Refusal(.notFound, "nobody announced it", hint: "") }
+      let list = try BlockList(decoding: bytes)
+      guard list.id == object else {
+        throw Refusal(.wrongUse, "it hashes to \(list.id.short)", hint: "")
+      }
+      let size = state.message.payload.size
+      guard UInt64(list.byteCount) == size else {
+        throw Refusal(.wrongUse, "\(list.byteCount) bytes instead of \(size)", hint: "")
+      }
+      out.append(.beginObject(object, list))
+    } catch {
+      tell(
+        .blockRefused(
+          object, index: GossipLimits.blockListIndex, from: from, reason: "\(error)"))
+    }
+  }
+
+  /// Takes in what storage did with objects.
+  mutating func takeObject(_ event: ParticipantEvent) {
+    switch event {
+    case .objectFound(let object, let plan):
+      guard wantedObjects.contains(object), let id = announced[object],
+        let state = logbook.contribution(id)
+      else { return }
+      tell(.want(object, plan: plan, hints: [state.author], urgency: UInt64(state.round)))
+    case .objectBegun(let object, let plan): tell(.blockListStored(object, plan: plan))
+    case .blockStored(let object, let index): tell(.blockStored(object, index: index))
+    case .blockRefused(let object, let index, let from, let reason):
+      tell(.blockRefused(object, index: index, from: from, reason: reason))
+    case .blockNotStored(let object, let index): tell(.blockNotStored(object, index: index))
+    case .blockServed(let connection): tell(.blockServed(connection))
+    case .objectDamaged(let object): heldObjects.remove(object)
+    default: break
+    }
+  }
+}

@@ -1,0 +1,283 @@
+import Determinism
+import FoundationEssentials
+import Gossip
+import Identities
+import Ledger
+import Records
+
+extension Participant {
+  /// Takes in what the worker did.
+  mutating func work(_ event: ParticipantEvent) {
+    switch event {
+    case .workerIsFree(let last):
+      drain()
+      let step = nextStep(last: last)
+      out.append(.work(step))
+    case .folded(let merge, let root): adopt(merge, root: root)
+    case .judged(let contribution, let judgement): saw(contribution, judgement)
+    case .trained(let message): announce(message)
+    case .abstained(let round): abstained = round
+    case .measured(let merge): if merge == head.id { measured = merge }
+    default: break
+    }
+  }
+
+  /// Looks at everything and decides.
+  private mutating func nextStep(last: UInt32?) -> Step {
+    logbook.settle()
+    if !isStanding(head) {
+      // What an equivocation or a removal took out of the logs, nobody can build on any more.
+      head = head(upTo: round)
+      headRoot = nil
+    }
+    if headRoot == nil { return .adopt(head) }
+    guard isMember else {
+      return .wait(logbook.roster.cutoffs[lab] != nil ? .removed : .approval)
+    }
+    guard maySign else { return .wait(.ownLog) }
+    let needed = Int(charter.message.round.labsToBegin)
+    guard round > 0 || logbook.roster.members.count >= needed else {
+      return .wait(.labs(needed: needed, present: logbook.roster.members.count))
+    }
+    rejectVoidBases()
+    if let contribution = nextToJudge() { return .judge(contribution) }
+    if let larger = largerHead() { return .adopt(larger) }
+    if let last, round >= last {
+      if measured != head.id { return .measure }
+      return isShown ? .finish : .wait(.attestations)
+    }
+    let facts = facts
+    if let upTo = rule.leave(facts, now: moment.now) {
+      let next = head(upTo: upTo)
+      if next.frontier.round > round { return .adopt(next) }
+    }
+    if let step = ownTraining(facts) { return step }
+    if measured != head.id { return .measure }
+    return .wait(reason(facts))
+  }
+
+  // MARK: judging
+
+  /// A contribution that this lab is to judge and can judge now, the oldest first.
+  private mutating func nextToJudge() -> ContributionState? {
+    for state in logbook.contributionsInOrder where state.status == .pending {
+      guard mayJudge(state), isHeld(state),
+        let base = try? logbook.expand(state.message.base.frontier),
+        base.members.allSatisfy({ id in
+          logbook.contribution(id).map { $0.status == .admitted && isHeld($0) } ?? false
+        })
+      else { continue }
+      return state
+    }
+    return nil
+  }
+
+  /// Whether everything in a merge is still admitted.
+  private mutating func isStanding(_ merge: Hanse_V1_Merge) -> Bool {
+    guard let expansion = try? logbook.expand(merge.frontier) else { return false }
+    return expansion.members.allSatisfy { logbook.contribution($0)?.status == .admitted }
+  }
+
+  /// Rejects what was trained from contributions that no longer count, so that its author may try
+  /// again: it cannot be measured.
+  private mutating func rejectVoidBases() {
+    for state in logbook.contributionsInOrder where state.status == .pending {
+      guard mayJudge(state), let base = try? logbook.expand(state.message.base.frontier),
+        base.members.contains(where: { id in
+          switch logbook.contribution(id)?.status {
+          case .admitted, .pending: false
+          case .rejected, .refused, nil: true
+          }
+        })
+      else { continue }
+      saw(state.id, Judgement(reason: .undecodable))
+    }
+  }
+
+  /// Whether this lab is to judge a contribution and has not.
+  private func mayJudge(_ state: ContributionState) -> Bool {
+    state.round <= round + 1 && state.round + 2 >= round && state.author != lab
+      && state.judges.contains(lab) && !state.judgements.contains { $0.judge == lab }
+  }
+
+  /// Whether a contribution's payload is here.
+  package func isHeld(_ state: ContributionState) -> Bool {
+    state.object.map(heldObjects.contains) ?? false
+  }
+
+  /// Signs this lab's verdict, unless it has spoken already.
+  private mutating func saw(_ contribution: ContentID, _ judgement: Judgement) {
+    guard let state = logbook.contribution(contribution),
+      !state.judgements.contains(where: { $0.judge == lab })
+    else { return }
+    var verdict = Hanse_V1_Verdict()
+    verdict.contribution = .init(contribution.bytes)
+    verdict.accept = judgement.reason == .accepted
+    verdict.reason = judgement.reason
+    verdict.lossBeforeMicronats = judgement.before
+    verdict.lossAfterMicronats = judgement.after
+    verdict.tokens = judgement.tokens
+    signOrSay(.verdict(verdict))
+  }
+
+  // MARK: training
+
+  /// Whether this lab's log has a contribution of this round and attempt.
+  package func hasContributed(round: UInt32, attempt: UInt32) -> Bool {
+    logbook.contributionsInOrder.contains {
+      $0.author == lab && $0.round == round && $0.message.attempt == attempt
+    }
+  }
+
+  /// Announces a delta whose payload is durable.
+  private mutating func announce(_ message: Hanse_V1_Contribution) {
+    guard !hasContributed(round: message.round, attempt: message.attempt),
+      let object = ContentID(bytes: message.payload.blockList)
+    else { return }
+    heldObjects.insert(object)
+    signOrSay(.contribution(message))
+    tell(.held(object))
+  }
+
+  // MARK: heads
+
+  private mutating func head(upTo limit: UInt32) -> Hanse_V1_Merge {
+    let held = heldObjects
+    return logbook.head(upTo: limit) { $0.object.map(held.contains) ?? false }
+  }
+
+  /// A head of the same round with more in it, while this node has not built on the old one.
+  private mutating func largerHead() -> Hanse_V1_Merge? {
+    let own = logbook.contributionsInOrder.contains { $0.author == lab && $0.round == round + 1 }
+    guard round > 0, !own else { return nil }
+    let candidate = head(upTo: round)
+    if candidate.frontier.members == head.frontier.members {
+      // The same contributions under a roster that has recalled some of them fold to another state.
+      return recalled(in: candidate) == recalled(in: head) ? nil : candidate
+    }
+    guard candidate.frontier.round == round,
+      let larger = try? logbook.expand(candidate.frontier),
+      let now = try? logbook.expand(head.frontier), now.set.isSubset(of: larger.set)
+    else { return nil }
+    return candidate
+  }
+
+  /// The contributions of a merge that its roster has recalled, sorted.
+  private mutating func recalled(in merge: Hanse_V1_Merge) -> [ContentID] {
+    guard let roster = logbook.roster(version: merge.rosterVersion), !roster.recalled.isEmpty,
+      let expansion = try? logbook.expand(merge.frontier)
+    else { return [] }
+    return roster.recalled.filter(expansion.set.contains)
+  }
+
+  /// Makes a folded merge this node's head.
+  private mutating func adopt(_ merge: Hanse_V1_Merge, root: ContentID) {
+    let isNew = merge.id != head.id || headRoot == nil
+    head = merge
+    headRoot = root
+    var changes: [Change] = [.head(merge)]
+    if let feedback = admittedFeedback(in: merge) { changes.append(.feedback(feedback)) }
+    out.append(.persist(changes))
+    out.append(.keepFeedback(openFeedback))
+    for lab in logbook.labs {
+      if let attestation = newestAttestation(of: lab) { compareRoot(attestation, by: lab) }
+    }
+    if isNew { out.append(.news(.standsOn(merge: merge.id, round: round, root: root))) }
+    tell(.round(UInt64(round)))
+  }
+
+  /// Own payloads whose feedback may still be used: those of contributions that may yet be
+  /// admitted, or were and are not in the head.
+  private var openFeedback: [ContentID] {
+    logbook.contributionsInOrder.filter { state in
+      state.author == lab
+        && (state.status == .pending || (state.status == .admitted && state.round > round))
+    }.compactMap(\.object)
+  }
+
+  /// The payload of the newest own contribution in a merge: its feedback is used from now on.
+  private mutating func admittedFeedback(in merge: Hanse_V1_Merge) -> ContentID? {
+    guard let expansion = try? logbook.expand(merge.frontier) else { return nil }
+    return logbook.contributionsInOrder.last { $0.author == lab && expansion.set.contains($0.id) }
+      .flatMap(\.object)
+  }
+
+  // MARK: leaving a round
+
+  private var facts: RoundRule.Facts {
+    mutating get {
+      let working = round + 1
+      var facts = RoundRule.Facts(
+        round: working, trainers: [], admitted: [], decided: [], furthest: 0)
+      let connected = mesh.connectedLabs
+      for seat in logbook.roster.members {
+        let trains =
+          seat.lab == lab
+          ? settings.trains
+          : connected.contains(seat.lab) && logbook.presence(of: seat.lab)?.trains == true
+        if trains { facts.trainers.append(seat.lab) }
+      }
+      for state in logbook.contributionsInOrder {
+        if state.status == .admitted, isHeld(state),
+          (try? logbook.expand(state.message.base.frontier)) != nil
+        {
+          facts.furthest = max(facts.furthest, state.round)
+        }
+        guard state.round == working else { continue }
+        facts.known += state.judgements.count
+        if state.status == .admitted { facts.admitted.append(state.author) }
+        if state.isDecided, isHeld(state) || state.status != .admitted {
+          facts.decided.append(state.author)
+        }
+      }
+      return facts
+    }
+  }
+
+  /// Training for the round, or another try when every judge has spoken against the last one.
+  private func ownTraining(_ facts: RoundRule.Facts) -> Step? {
+    guard settings.trains, abstained != facts.round else { return nil }
+    let own = logbook.contributionsInOrder.filter { $0.author == lab && $0.round == facts.round }
+    guard let newest = own.max(by: { $0.message.attempt < $1.message.attempt }) else {
+      return .train(round: facts.round, attempt: 1, rejections: [])
+    }
+    guard newest.status == .rejected, facts.admitted.isEmpty,
+      newest.message.attempt < UInt32(Limits.attemptsMax)
+    else { return nil }
+    return .train(
+      round: facts.round, attempt: newest.message.attempt + 1,
+      rejections: newest.judgements.filter { !$0.accepts }.map(\.entry))
+  }
+
+  private func reason(_ facts: RoundRule.Facts) -> Waiting {
+    let missing = facts.trainers.filter { !facts.decided.contains($0) && $0 != lab }
+    if let seconds = rule.remaining(now: moment.now) {
+      return .grace(round: facts.round, seconds: Int(seconds))
+    }
+    if facts.trainers.count <= 1, logbook.roster.members.count > 1 {
+      return .alone(round: facts.round)
+    }
+    guard missing.isEmpty else { return .contributions(round: facts.round, missing) }
+    return facts.admitted.isEmpty
+      ? .rejected(round: facts.round) : .verdicts(round: facts.round)
+  }
+
+  /// Whether every lab that is present has attested this head, so that nobody needs this node any
+  /// more.
+  private var isShown: Bool {
+    mutating get {
+      let connected = mesh.connectedLabs
+      let attested = connected.allSatisfy { lab in
+        newestAttestation(of: lab).map { $0.merge.frontier.round >= round } ?? false
+      }
+      let others = logbook.roster.members.count > 1
+      return attested && lastAttested?.merge.id == head.id
+        && (logbook.isSealed(head.frontier) || (others && connected.isEmpty && leftAlone))
+    }
+  }
+
+  /// Whether the others have been gone so long that waiting for them makes no sense.
+  private var leftAlone: Bool {
+    moment.now.seconds(since: quietSince) > Double(charter.message.round.graceSeconds)
+  }
+}

@@ -1,0 +1,185 @@
+import Determinism
+import Gossip
+import Identities
+import Ledger
+import Records
+
+/// A lab's node as a state machine: everything that it decides, and nothing of what it does.
+///
+/// The logs, the mesh and the round rule in one value. ``handle(_:at:)`` is told what happened and
+/// says what is to be done, in order. No socket, file, clock or chance of its own, and no set or
+/// dictionary is iterated, so that the daemon and the simulator run this very code and the same
+/// events give the same directives. See Protocol/Rounds.md.
+package struct Participant: Sendable {
+  /// The time that an event is handled at.
+  package struct Moment: Sendable {
+    /// On the clock that only moves forwards: what is decided by.
+    package var now: Instant
+    /// Unix seconds: what is written for people, and what tickets expire by.
+    package var wallSeconds: UInt64
+
+    package init(now: Instant, wallSeconds: UInt64) {
+      self.now = now
+      self.wallSeconds = wallSeconds
+    }
+  }
+
+  /// What a lab's configuration says of its node.
+  package struct Settings: Sendable {
+    /// The lab's name.
+    package var name: String
+    /// What the program calls itself.
+    package var software: String
+    /// Whether the lab trains, or only judges.
+    package var trains: Bool
+    /// Members known from a ticket, before their logs are here.
+    package var contacts: [Contact]
+
+    package init(name: String, software: String, trains: Bool, contacts: [Contact] = []) {
+      self.name = name
+      self.software = software
+      self.trains = trains
+      self.contacts = contacts
+    }
+  }
+
+  /// What a node finds on its disk when it starts.
+  package struct Position: Sendable {
+    /// All entries, replayed and settled.
+    package var logbook: Logbook
+    /// The merge that the node stood on; nil when there is none that these logs make sense of.
+    package var head: Hanse_V1_Merge?
+    /// Objects of which nothing is missing.
+    package var held: [ContentID]
+
+    package init(logbook: Logbook, head: Hanse_V1_Merge?, held: [ContentID]) {
+      self.logbook = logbook
+      self.head = head
+      self.held = held
+    }
+  }
+
+  static let waitingMax = 1024
+  /// Requests of one lab with one ticket that are recorded: a name and addresses set right twice.
+  static let requestsPerLab = 3
+
+  package let charter: Charter
+  package let key: SigningKey
+  package let lab: LabID
+  package let settings: Settings
+
+  package internal(set) var logbook: Logbook
+  package internal(set) var mesh: Mesh
+  /// Entries that came before what they rest on, oldest first.
+  var waiting: [Entry] = []
+
+  /// The merge that this node stands on.
+  package internal(set) var head: Hanse_V1_Merge
+  /// Its root, once it has been folded here.
+  package internal(set) var headRoot: ContentID?
+  /// Objects that are complete here, by the id of their block list.
+  package internal(set) var heldObjects: Set<ContentID>
+  var wantedObjects: Set<ContentID> = []
+  /// Which contribution announced an object.
+  var announced: [ContentID: ContentID] = [:]
+
+  /// Whether this node knows that it has its whole log back, so that it may sign.
+  package internal(set) var maySign = false
+  var rule: RoundRule
+  var shownRosterVersion: UInt32 = 0
+  /// When an entry last came.
+  var quietSince: Instant
+  var ownAddresses: [String] = []
+  var keys: [LabID: PublicKey] = [:]
+  /// The merge that the held-out loss was last measured of.
+  var measured: ContentID?
+  /// A round in which training changed nothing.
+  var abstained: UInt32?
+
+  /// What the mesh has still to be told; it is never entered twice.
+  var events: [GossipEvent] = []
+  var out: [ParticipantDirective] = []
+  var moment: Moment
+
+  /// A node at its start.
+  ///
+  /// - Parameters:
+  ///   - lab: whose node; nil to find the seat by its key, or to name the lab after its first key.
+  ///   - generator: gives the mesh's jitter.
+  package init(
+    charter: Charter, key: SigningKey, settings: Settings, position: Position,
+    generator: SeededGenerator, at moment: Moment
+  ) {
+    self.charter = charter
+    self.key = key
+    self.settings = settings
+    logbook = position.logbook
+    logbook.settle()
+    lab = Self.lab(of: key, in: logbook)
+    mesh = Mesh(
+      lab: lab, federation: charter.id, software: settings.software, generator: generator,
+      now: moment.now)
+    head = position.head ?? logbook.emptyMerge()
+    heldObjects = Set(position.held)
+    rule = RoundRule(leastGrace: Double(charter.message.round.graceSeconds))
+    quietSince = moment.now
+    self.moment = moment
+  }
+
+  /// Reads signed entries in another way than each time anew.
+  package mutating func read(entriesWith reading: any EntryReading) { mesh.reading = reading }
+
+  /// The lab that this key signs for: its seat's, or the one whose first key it is.
+  package static func lab(of key: SigningKey, in logbook: Logbook) -> LabID {
+    logbook.roster.member(key: key.publicKey)?.lab ?? LabID(firstKey: key.publicKey)
+  }
+
+  /// The highest round that this node has left.
+  package var round: UInt32 { head.frontier.round }
+
+  /// Whether this lab has a seat.
+  package var isMember: Bool { logbook.roster.member(lab) != nil }
+
+  /// What a merge folds; see ``Ledger/Logbook/landingGroups(of:)``.
+  package mutating func landingGroups(
+    of merge: Hanse_V1_Merge
+  ) throws(LedgerError) -> [LandingGroup] { try logbook.landingGroups(of: merge) }
+
+  /// Takes in what happened and says what is to be done, in order.
+  package mutating func handle(
+    _ event: ParticipantEvent, at moment: Moment
+  ) -> [ParticipantDirective] {
+    self.moment = moment
+    switch event {
+    case .began(let addresses): begin(addresses)
+    case .addresses(let addresses): ownAddresses = addresses
+    case .tick: tell(.tick)
+    case .connected, .disconnected, .dialFailed, .frame: receive(event)
+    case .objectFound, .objectBegun, .blockStored, .blockRefused, .blockNotStored, .blockServed,
+      .objectDamaged:
+      takeObject(event)
+    case .workerIsFree, .folded, .judged, .trained, .abstained, .measured: work(event)
+    }
+    conclude()
+    return takeOut()
+  }
+
+  /// What has to be done so far, in order.
+  mutating func takeOut() -> [ParticipantDirective] {
+    defer { out = [] }
+    return out
+  }
+
+  private mutating func begin(_ addresses: [String]) {
+    ownAddresses = addresses
+    showRoster()
+    for position in logbook.heads {
+      if let head = Head(position) { tell(.head(head)) }
+    }
+    for lab in logbook.labs {
+      guard let fork = logbook.forks[lab] else { continue }
+      tell(.forked(lab, sequence: fork.sequence, isFirst: true, from: nil))
+    }
+    for id in heldObjects.sorted() { tell(.held(id)) }
+  }
+}
