@@ -33,6 +33,7 @@ let package = Package(
   products: [
     .executable(name: "hanse", targets: ["hanse"]),
     .executable(name: "hansed", targets: ["hansed"]),
+    .executable(name: "hanse-sim", targets: ["hanse-sim"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -153,6 +154,13 @@ let package = Package(
       name: "Control",
       dependencies: ["Identities", logging, nio, nioHTTP1, nioPosix],
       swiftSettings: strict),
+    .target(
+      name: "Simulation",
+      dependencies: [
+        "Adapters", "Deltas", "Determinism", "Gossip", "Identities", "Ledger", "Merging",
+        "Participation", "Records",
+      ],
+      swiftSettings: strict),
     // floor 8
     .target(
       name: "Node",
@@ -176,6 +184,10 @@ let package = Package(
         "Identities", "Ledger", "Merging", "Node", "Records", "Storage", "Tensors", "Tokenizers",
         "Trainers", "Training", "Transformers", argumentParser,
       ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "hanse-sim",
+      dependencies: ["Records", "Simulation", argumentParser],
       swiftSettings: strict),
 
     // tests
@@ -298,6 +310,10 @@ let package = Package(
       dependencies: [
         "Participation", "Determinism", "Identities",
       ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SimulationTests",
+      dependencies: ["Simulation", "Determinism"],
       swiftSettings: strict),
     .testTarget(
       name: "DaemonTests",

@@ -1,0 +1,144 @@
+import Gossip
+import Identities
+import Ledger
+import Participation
+import Records
+
+/// Runs schedules: a time of troubles, then a calm in which everything must come right.
+package enum Simulator {
+  /// Virtual seconds after the troubles in which all healthy nodes must stand on one root.
+  package static func patience(_ schedule: Schedule) -> Double {
+    600 + 240 * Double(schedule.rounds)
+  }
+
+  /// Runs one schedule to its end or to the first thing that must not happen.
+  ///
+  /// - Throws: what is wrong with the schedule itself.
+  package static func run(_ schedule: Schedule, sabotage: Sabotage? = nil) throws -> Outcome {
+    let world = try World(schedule, sabotage: sabotage)
+    world.run(until: world.troubleSeconds)
+    let end = world.troubleSeconds + patience(schedule)
+    var checkedAt: UInt64 = 0
+    world.run(
+      until: end,
+      or: {
+        guard world.time >= checkedAt else { return false }
+        checkedAt = world.time + 1_000_000_000
+        return world.isCalm && world.isAtOne
+      })
+    if world.watch.violations.isEmpty { world.checkLiveness() }
+    return world.outcome
+  }
+}
+
+extension World {
+  /// Honest members that are to arrive with the others.
+  var healthy: [SimulatedNode] {
+    nodes.filter { $0.isHonest && !$0.isRemoved && $0.hasJoined }
+  }
+
+  /// Whether all healthy nodes have finished the last round on one root and know the same entries.
+  var isAtOne: Bool {
+    var first: (root: ContentID, members: [UInt8], entries: [LabID: UInt64])?
+    for node in healthy {
+      guard let participant = node.participant, participant.isMember,
+        participant.round >= schedule.rounds, let root = participant.headRoot, !node.isWorking,
+        !node.isSyncing, node.inbox.isEmpty
+      else { return false }
+      let members = Array(participant.head.frontier.members)
+      guard let one = first else {
+        first = (root, members, lengths(node))
+        continue
+      }
+      guard one.root == root, one.members == members, one.entries == lengths(node) else {
+        return false
+      }
+    }
+    return first != nil
+  }
+
+  /// How far the logs of honest labs reach at a node.
+  private func lengths(_ node: SimulatedNode) -> [LabID: UInt64] {
+    var result: [LabID: UInt64] = [:]
+    for other in nodes where other.isHonest && !other.isRemoved {
+      result[other.lab] = node.disk.lengths[other.lab] ?? 0
+    }
+    return result
+  }
+
+  /// After the calm everybody must have arrived; says who has not, and where it stands.
+  func checkLiveness() {
+    guard !isAtOne, !hasSplitVote else { return }
+    let places = healthy.map { node -> String in
+      guard let participant = node.participant else { return "\(node.index): down" }
+      let root = participant.headRoot?.short ?? "-"
+      let state =
+        !participant.isMember ? "no member" : participant.maySign ? "" : "may not sign"
+      let reached = nodes.map { "\(node.disk.lengths[$0.lab] ?? 0)" }.joined(separator: " ")
+      let met = participant.mesh.connectedLabs.compactMap { indexOf[$0] }.sorted()
+      return "\(node.index): round \(participant.round) \(root) \(state) (\(node.lastStep)), "
+        + "logs \(reached), connected to \(met)\n   "
+    }
+    watch.report(
+      "not at one \(Int(Simulator.patience(schedule))) s after the troubles: "
+        + places.prefix(12).joined(separator: "; "), at: seconds)
+  }
+
+  /// Whether the roster cannot change any more because honest labs have voted for different
+  /// proposals and the votes that could decide are those of labs that never vote:
+  /// Protocol/Ledger.md, "Roster", has no way out of that but their votes.
+  var hasSplitVote: Bool {
+    guard let book = healthy.lazy.compactMap({ $0.participant?.logbook }).first,
+      let attempt = book.openProposals.map(\.message.attempt).max()
+    else { return false }
+    let open = book.openProposals.filter { $0.message.attempt == attempt }
+    let voters = open.flatMap(\.approvers)
+    return open.count > 1
+      && healthy.allSatisfy { node in
+        book.roster.member(node.lab) == nil || voters.contains(node.lab)
+      }
+  }
+
+  var outcome: Outcome {
+    var heads: [ContentID] = []
+    var round: UInt32 = 0
+    var counts = ReceivedCounts()
+    var fresh = 0
+    var fetched = 0
+    for node in nodes {
+      if let participant = node.participant { add(participant.mesh.received, to: node) }
+      counts.entries += node.received.entries
+      counts.blockBytes += node.received.blockBytes
+      fresh += node.fresh
+      fetched += node.fetchedBytes
+    }
+    for node in healthy {
+      guard let participant = node.participant, let root = participant.headRoot else { continue }
+      round = max(round, participant.round)
+      if !heads.contains(root) { heads.append(root) }
+    }
+    return Outcome(
+      seed: schedule.seed, trace: trace, roots: heads.count, round: round,
+      redundancy: fresh == 0 ? 0 : max(0, Double(counts.entries) / Double(fresh) - 1),
+      missed: missed, payloadRatio: fetched == 0 ? 1 : Double(counts.blockBytes) / Double(fetched),
+      virtualSeconds: seconds, happenings: happenings, violations: watch.violations,
+      weather: faults.map(\.rawValue) + weatherLog)
+  }
+
+  /// Entries of honest labs that one healthy node has and another has not.
+  private var missed: Int {
+    var total = 0
+    for author in nodes where author.isHonest && !author.isRemoved {
+      let reached = healthy.map { Int($0.disk.lengths[author.lab] ?? 0) }
+      let most = reached.max() ?? 0
+      total += reached.reduce(0) { $0 + most - $1 }
+    }
+    return total
+  }
+}
+
+/// A fault built in on purpose, to see that the simulator finds it.
+package enum Sabotage: String, CaseIterable, Sendable {
+  /// Entries are shown before they are durable.
+  case showBeforeSync
+}

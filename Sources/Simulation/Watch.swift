@@ -1,0 +1,190 @@
+import Deltas
+import FoundationEssentials
+import Gossip
+import Identities
+import Ledger
+import Participation
+import Records
+
+/// What must never happen, looked at while it could.
+struct Watch {
+  struct Unreadable: Error, CustomStringConvertible {
+    let entry: Entry
+    var description: String { "entry \(entry.sequence) of \(entry.lab.short) does not fit" }
+  }
+
+  private(set) var violations: [String] = []
+  /// The entries of honest labs, as first written.
+  private var written: [LabID: [ContentID]] = [:]
+  private var rootOf: [ContentID: ContentID] = [:]
+  private var membersOf: [ContentID: ContentID] = [:]
+  private var sealedPlaces: [Place: ContentID] = [:]
+  private var sealedFates: [ContentID: Bool] = [:]
+  private var fates: [ContentID: Bool] = [:]
+  private var forkers: [LabID] = []
+  private var seen: [Int: Seen] = [:]
+
+  private struct Place: Hashable {
+    let lab: LabID
+    let sequence: UInt64
+  }
+
+  /// What was last seen of a node.
+  private struct Seen {
+    var entries = 0
+    var seal: ContentID?
+    var sealed: [LabID: UInt64] = [:]
+    var decisions = 0
+  }
+
+  mutating func report(_ violation: String, at seconds: Double) {
+    guard violations.count < 8 else { return }
+    violations.append("at \(Int(seconds)) s: \(violation)")
+  }
+
+  /// A node starts anew: what was seen of it before may not hold any more, but for what was sealed.
+  mutating func forget(_ node: Int) { seen[node] = Seen() }
+
+  mutating func expectFork(of lab: LabID) { forkers.append(lab) }
+
+  // MARK: entries
+
+  /// An entry of a lab's own log is durable.
+  mutating func wrote(_ entry: Entry, _ node: SimulatedNode, seconds: Double) {
+    guard node.isHonest else { return }
+    var log = written[entry.lab] ?? []
+    if entry.sequence == UInt64(log.count) + 1 {
+      log.append(entry.id)
+      written[entry.lab] = log
+    } else if entry.sequence > UInt64(log.count)
+      || log[Int(entry.sequence) - 1] != entry.id
+    {
+      report(
+        "node \(node.index) signed a second entry at sequence \(entry.sequence) of its own log",
+        at: seconds)
+    }
+  }
+
+  /// Nothing is shown before it is durable.
+  mutating func sends(_ frame: Hanse_V1_Frame, _ node: SimulatedNode, seconds: Double) {
+    guard node.isHonest else { return }
+    switch frame.kind {
+    case .heads(let heads): check(heads.heads, node, seconds)
+    case .hello(let hello): check(hello.heads, node, seconds)
+    case .have(let have):
+      for bytes in have.objects {
+        guard let object = ContentID(bytes: bytes) else { continue }
+        if node.disk.objects[object]?.isComplete != true {
+          report("node \(node.index) announces an object that it does not hold", at: seconds)
+        }
+      }
+    default: break
+    }
+  }
+
+  private mutating func check(
+    _ heads: [Hanse_V1_LogPosition], _ node: SimulatedNode, _ seconds: Double
+  ) {
+    for position in heads {
+      guard let head = Head(position) else { continue }
+      if head.sequence > node.disk.lengths[head.lab] ?? 0 {
+        report(
+          "node \(node.index) shows entry \(head.sequence) of \(head.lab.short) before it is "
+            + "durable", at: seconds)
+      }
+    }
+  }
+
+  // MARK: objects
+
+  mutating func stored(
+    _ object: ContentID, _ bytes: [UInt8], _ node: SimulatedNode, seconds: Double
+  ) {
+    guard (try? BlockList(of: bytes))?.id != object else { return }
+    report("node \(node.index) stored a payload that is not \(object.short)", at: seconds)
+  }
+
+  // MARK: folds
+
+  /// No contribution is folded twice, nor two of one author and round.
+  mutating func folds(
+    _ groups: [LandingGroup], of merge: Hanse_V1_Merge, _ node: SimulatedNode, seconds: Double
+  ) {
+    var ids: Set<ContentID> = []
+    var places: Set<Place> = []
+    for contribution in groups.flatMap(\.contributions) {
+      let place = Place(lab: contribution.author, sequence: UInt64(contribution.round))
+      if !ids.insert(contribution.id).inserted || !places.insert(place).inserted {
+        report("node \(node.index) folds \(contribution.id.short) twice", at: seconds)
+      }
+    }
+  }
+
+  /// One merge, one root.
+  mutating func folded(
+    _ merge: Hanse_V1_Merge, _ groups: [LandingGroup], _ root: ContentID, _ node: SimulatedNode,
+    seconds: Double
+  ) {
+    guard node.isHonest else { return }
+    if let known = rootOf[merge.id], known != root {
+      report(
+        "merge \(merge.id.short) gives \(known.short), and \(root.short) at node \(node.index)",
+        at: seconds)
+    }
+    rootOf[merge.id] = root
+  }
+
+  // MARK: the ledger
+
+  /// Looks at what a node concludes from what it knows now.
+  mutating func look(at node: SimulatedNode, isCalm: Bool, seconds: Double) {
+    guard node.isHonest, let book = node.participant?.logbook else { return }
+    var last = seen[node.index] ?? Seen()
+    guard last.entries != book.entryCount else { return }
+    last.entries = book.entryCount
+    defer { seen[node.index] = last }
+    if forkers.isEmpty { checkFates(book, node, &last, seconds) }
+    checkSeal(book, node, &last, seconds)
+  }
+
+  /// Without forks, what one admits nobody rejects.
+  private mutating func checkFates(
+    _ book: Logbook, _ node: SimulatedNode, _ last: inout Seen, _ seconds: Double
+  ) {
+    for state in book.contributionsInOrder {
+      let isAdmitted: Bool
+      switch state.status {
+      case .admitted: isAdmitted = true
+      case .rejected: isAdmitted = false
+      default: continue
+      }
+      if let known = fates[state.id], known != isAdmitted {
+        report(
+          "node \(node.index) \(isAdmitted ? "admits" : "rejects") \(state.id.short), "
+            + "another does not", at: seconds)
+      }
+      fates[state.id] = isAdmitted
+    }
+  }
+
+  /// What is sealed stands, everywhere the same.
+  private mutating func checkSeal(
+    _ book: Logbook, _ node: SimulatedNode, _ last: inout Seen, _ seconds: Double
+  ) {
+    for prefix in book.seal.prefixes {
+      guard let head = Head(prefix) else { continue }
+      let before = last.sealed[head.lab] ?? 0
+      guard head.sequence != before else { continue }
+      if head.sequence < before {
+        report("node \(node.index) unseals entries of \(head.lab.short)", at: seconds)
+      }
+      last.sealed[head.lab] = head.sequence
+      let place = Place(lab: head.lab, sequence: head.sequence)
+      if let known = sealedPlaces[place], known != head.entry {
+        report(
+          "two entries of \(head.lab.short) at sequence \(head.sequence) are sealed", at: seconds)
+      }
+      sealedPlaces[place] = head.entry
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import FoundationEssentials
+import Glibc
+import Records
+import Simulation
+
+/// One schedule in the JSON document: Protocol/Control.md, "hanse-sim".
+struct Row: Encodable {
+  let seed: UInt64
+  let trace: String
+  let roots: Int
+  let round: UInt32
+  let redundancy: Double
+  let missed: Int
+  let payloadRatio: Double
+  let virtualSeconds: Double
+  let violations: [String]
+  let weather: [String]
+
+  enum CodingKeys: String, CodingKey {
+    case seed, trace, roots, round, redundancy, missed, violations, weather
+    case payloadRatio = "payload_ratio"
+    case virtualSeconds = "virtual_seconds"
+  }
+
+  init(_ outcome: Outcome) {
+    seed = outcome.seed
+    trace = Lines.hex(outcome.trace)
+    roots = outcome.roots
+    round = outcome.round
+    redundancy = Lines.rounded(outcome.redundancy)
+    missed = outcome.missed
+    payloadRatio = Lines.rounded(outcome.payloadRatio)
+    virtualSeconds = Lines.rounded(outcome.virtualSeconds)
+    violations = outcome.violations
+    weather = outcome.weather
+  }
+}
+
+/// The JSON document.
+struct Report: Encodable {
+  var format = 1
+  var version = Release.version
+  let schedules: [Row]
+  let failures: [UInt64]
+}
+
+/// How the simulator talks.
+enum Lines {
+  static func hex(_ word: UInt64) -> String {
+    let text = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - text.count) + text
+  }
+
+  static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
+
+  static func say(_ outcome: Outcome) {
+    print(
+      "seed \(outcome.seed)  trace \(hex(outcome.trace))  round \(outcome.round)  "
+        + "roots \(outcome.roots)  redundancy \(rounded(outcome.redundancy))  "
+        + "missed \(outcome.missed)  payload \(rounded(outcome.payloadRatio))  "
+        + "\(Int(outcome.virtualSeconds)) s  " + (outcome.passed ? "passed" : "FAILED"))
+  }
+
+  static func explain(_ outcome: Outcome, of schedule: Schedule, faults: String) {
+    var text = "error: seed \(outcome.seed) failed (hanse-sim \(Release.version))\n"
+    for violation in outcome.violations { text += "  \(violation)\n" }
+    if !outcome.weather.isEmpty {
+      text += "  weather: \(outcome.weather.joined(separator: ", "))\n"
+    }
+    text +=
+      "hint: replay it with: hanse-sim --nodes \(schedule.nodes) --rounds \(schedule.rounds) "
+      + "--seed \(outcome.seed) --faults \(faults)\n"
+    complain(text)
+  }
+
+  static func write(_ report: Report) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
+    print(String(decoding: try encoder.encode(report), as: UTF8.self))
+  }
+
+  static func complain(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = bytes.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
+}
