@@ -42,11 +42,18 @@ public struct ContentID: Hashable, Comparable, Sendable {
   /// An id from its 32 bytes; nil when there are more or fewer.
   public init?(bytes: some Collection<UInt8>) {
     guard bytes.count == Self.byteCount else { return nil }
-    var words: [UInt64] = [0, 0, 0, 0]
-    for (index, byte) in bytes.enumerated() {
-      words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+    let read = bytes.withContiguousStorageIfAvailable { Self.words(UnsafeRawBufferPointer($0)) }
+    words = read ?? Array(bytes).withUnsafeBytes(Self.words)
+  }
+
+  /// Four words, most significant byte first, of 32 bytes.
+  private static func words(
+    _ bytes: UnsafeRawBufferPointer
+  ) -> (UInt64, UInt64, UInt64, UInt64) {
+    func word(_ index: Int) -> UInt64 {
+      UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
     }
-    self.words = (words[0], words[1], words[2], words[3])
+    return (word(0), word(1), word(2), word(3))
   }
 
   /// An id from the 52 characters that `description` gives; nil for anything else.
@@ -57,14 +64,8 @@ public struct ContentID: Hashable, Comparable, Sendable {
 
   /// The 32 bytes, as carried in records.
   public var bytes: [UInt8] {
-    var result: [UInt8] = []
-    result.reserveCapacity(Self.byteCount)
-    for word in [words.0, words.1, words.2, words.3] {
-      for shift in stride(from: 56, through: 0, by: -8) {
-        result.append(UInt8(truncatingIfNeeded: word >> UInt64(shift)))
-      }
-    }
-    return result
+    let big = (words.0.bigEndian, words.1.bigEndian, words.2.bigEndian, words.3.bigEndian)
+    return withUnsafeBytes(of: big) { Array($0) }
   }
 
   /// The first ten characters of the text: enough to tell things apart on a screen.

@@ -21,6 +21,8 @@ public struct ContributionState: Sendable {
     public let judge: LabID
     /// The verdict's entry; the contribution's own entry for its author.
     public let entry: ContentID
+    /// Its place in the judge's log.
+    let sequence: UInt64
     /// The verdict; nil for the author, who counts as one accept.
     public let verdict: Hanse_V1_Verdict?
     /// Whether it is an accept.
@@ -71,45 +73,30 @@ extension Logbook {
 
   /// Every contribution that counts, by round and id.
   public var contributionsInOrder: [ContributionState] {
-    contributionOrder.compactMap { contributions[$0] }
+    contributionOrder.compactMap { contributions[$0.id] }
   }
 
-  mutating func settleContributions() {
-    contributions = judged(within: nil)
-    contributionOrder = contributions.values.map { ($0.round, $0.id) }.sorted { $0 < $1 }.map(\.1)
+  /// Those that are pending, by round and id.
+  public var pendingContributions: [ContributionState] {
+    pendingOrder.compactMap { contributions[$0.id] }
   }
 
-  /// What the entries within the bounds make of every contribution within them.
-  func judged(within bounds: [LabID: UInt64]?) -> [ContentID: ContributionState] {
-    var states: [ContentID: ContributionState] = [:]
-    var verdicts: [(LabID, Entry, Hanse_V1_Verdict)] = []
-    for lab in labs {
-      var seen: Set<UInt64> = []
-      for entry in entries(of: lab, within: bounds) {
-        switch entry.message.payload {
-        case .contribution(let message):
-          let place = UInt64(message.round) << 32 | UInt64(message.attempt)
-          let isFirst = seen.insert(place).inserted
-          states[entry.id] = state(of: entry, message, isFirst: isFirst, within: bounds)
-        case .verdict(let verdict): verdicts.append((lab, entry, verdict))
-        default: break
-        }
-      }
-    }
-    for (judge, entry, verdict) in verdicts {
-      guard let id = ContentID(bytes: verdict.contribution), let state = states[id],
-        state.judges.contains(judge), !state.judgements.contains(where: { $0.judge == judge })
-      else { continue }
-      states[id]?.judgements.append(
-        .init(judge: judge, entry: entry.id, verdict: verdict, accepts: verdict.accept))
-    }
-    for id in states.keys.sorted() { states[id]?.conclude() }
-    return states
+  /// Those of one round, by id.
+  public func contributions(ofRound round: UInt32) -> [ContributionState] {
+    contributionOrder.ids(ofRound: round).compactMap { contributions[$0] }
   }
 
-  private func state(
-    of entry: Entry, _ message: Hanse_V1_Contribution, isFirst: Bool,
-    within bounds: [LabID: UInt64]?
+  /// The highest round that has a contribution; 0 when there is none.
+  public var highestRound: UInt32 { contributionOrder.last?.round ?? 0 }
+
+  /// Contributions whose state has changed since this was last asked, some perhaps more than once.
+  public mutating func takeChanged() -> [ContentID] {
+    defer { changed = [] }
+    return changed
+  }
+
+  func state(
+    of entry: Entry, _ message: Hanse_V1_Contribution, isFirst: Bool
   ) -> ContributionState {
     let judges =
       roster(version: entry.rosterVersion)?.judges(
@@ -119,11 +106,12 @@ extension Logbook {
       entry: entry, message: message, object: ContentID(bytes: message.payload.blockList),
       judges: judges,
       judgements: [
-        .init(judge: entry.lab, entry: entry.id, verdict: nil, accepts: true)
+        .init(
+          judge: entry.lab, entry: entry.id, sequence: entry.sequence, verdict: nil, accepts: true)
       ], status: .pending)
     if let fault = fault(of: entry, message, isFirst: isFirst) {
       state.status = .refused(fault)
-    } else if message.attempt > 1, !citesEnough(entry, message, within: bounds) {
+    } else if message.attempt > 1, !citesEnough(entry, message, within: nil) {
       state.status = .refused(
         "attempt \(message.attempt) without rejections by half of the judges")
       state.lacksCitations = true
@@ -148,7 +136,8 @@ extension Logbook {
     return nil
   }
 
-  private func citesEnough(
+  /// Whether a later attempt cites rejections of the one before by half of its judges.
+  func citesEnough(
     _ entry: Entry, _ message: Hanse_V1_Contribution, within bounds: [LabID: UInt64]?
   ) -> Bool {
     let earlier = log(of: entry.lab).first {
@@ -175,32 +164,49 @@ extension Logbook {
   /// What is settled for ever under a seal; remembered, since it can never change.
   mutating func admissions(under seal: Hanse_V1_Seal) throws(LedgerError) -> SealAdmissions {
     let id = seal.id
-    if let known = sealAdmissions[id] { return known }
+    if let known = sealAdmissions.last(where: { $0.seal == id }) { return known.admissions }
     try requireHeld(seal.prefixes)
     guard isAttested(seal) else { throw .unsealed }
     var bounds: [LabID: UInt64] = [:]
     for prefix in seal.prefixes {
       if let lab = LabID(bytes: prefix.lab) { bounds[lab] = prefix.sequence }
     }
-    let states = judged(within: bounds)
     var admitted: [ContentID] = []
     var rejected: Set<ContentID> = []
     var round: UInt32 = 0
-    for id in states.keys.sorted() {
-      guard let state = states[id] else { continue }
-      switch state.status {
+    for standing in contributionOrder {
+      guard let state = contributions[standing.id], isWithin(state.entry, bounds) else { continue }
+      switch fate(of: state, within: bounds) {
       case .admitted:
-        admitted.append(id)
+        admitted.append(state.id)
         round = max(round, state.round)
-      case .refused where state.lacksCitations: break
-      case .rejected, .refused: rejected.insert(id)
+      case .rejected, .refused: rejected.insert(state.id)
       case .pending: break
       }
     }
+    admitted.sort()
     let result = SealAdmissions(
       admitted: admitted, rejected: rejected, admittedSet: Set(admitted), round: round)
-    sealAdmissions[id] = result
+    sealAdmissions.append((id, result))
+    if sealAdmissions.count > Self.sealAdmissionsMax { sealAdmissions.removeFirst() }
     return result
+  }
+
+  /// What the entries within the bounds, which are all sealed, make of a contribution.
+  private func fate(
+    of state: ContributionState, within bounds: [LabID: UInt64]
+  ) -> ContributionState.Status {
+    if case .refused = state.status, !state.lacksCitations { return state.status }
+    // Citations that the seal does not cover may be covered by the next.
+    if state.message.attempt > 1, !citesEnough(state.entry, state.message, within: bounds) {
+      return .pending
+    }
+    var accepts = 0
+    var rejects = 0
+    for judgement in state.judgements where judgement.sequence <= bounds[judgement.judge] ?? 0 {
+      if judgement.accepts { accepts += 1 } else { rejects += 1 }
+    }
+    return .of(accepts: accepts, rejects: rejects, judges: state.judges.count)
   }
 
   func requireHeld(_ positions: [Hanse_V1_LogPosition]) throws(LedgerError) {
@@ -216,13 +222,18 @@ extension Logbook {
 }
 
 extension ContributionState {
-  fileprivate mutating func conclude() {
+  /// Draws the conclusion from the judgements there are.
+  mutating func conclude() {
     judgements.sort { $0.judge < $1.judge }
     guard status == .pending else { return }
-    if accepts * 2 > judges.count {
-      status = .admitted
-    } else if (judges.count - rejects) * 2 <= judges.count {
-      status = .rejected
-    }
+    status = .of(accepts: accepts, rejects: rejects, judges: judges.count)
+  }
+}
+
+extension ContributionState.Status {
+  /// What so many verdicts make.
+  static func of(accepts: Int, rejects: Int, judges: Int) -> Self {
+    if accepts * 2 > judges { return .admitted }
+    return (judges - rejects) * 2 <= judges ? .rejected : .pending
   }
 }

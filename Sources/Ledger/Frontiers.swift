@@ -19,7 +19,8 @@ extension Logbook {
   /// - Throws: ``LedgerError/missing(lab:sequence:)`` or ``LedgerError/unsealed`` while entries are
   ///   still to come; the other cases say that it will never mean anything.
   public mutating func expand(_ frontier: Hanse_V1_Frontier) throws(LedgerError) -> Expansion {
-    guard let key: [UInt8] = try? frontier.serializedBytes() else { throw .wrongMembers }
+    guard let bytes: [UInt8] = try? frontier.serializedBytes() else { throw .wrongMembers }
+    let key = ContentID(of: bytes, kind: .merge)
     if let known = expansions[key] { return known }
     let under = try admissions(under: frontier.seal)
     guard frontier.round <= under.round &+ UInt32(Limits.roundsAboveSealMax) else {
@@ -45,9 +46,22 @@ extension Logbook {
     guard ContentID.members(members).bytes == Array(frontier.members),
       highestRound(members) == frontier.round
     else { throw .wrongMembers }
-    let result = Expansion(members: members, set: Set(members), round: frontier.round)
+    let digest = ContentID.members(members)
+    let result =
+      interned[digest] ?? Expansion(members: members, set: Set(members), round: frontier.round)
+    interned[digest] = result
     expansions[key] = result
     return result
+  }
+
+  /// The contributions that a contribution was trained from.
+  ///
+  /// - Throws: as ``expand(_:)``.
+  public mutating func base(of state: ContributionState) throws(LedgerError) -> Expansion {
+    if let known = bases[state.id] { return known }
+    let found = try expand(state.message.base.frontier)
+    bases[state.id] = found
+    return found
   }
 
   private func highestRound(_ members: [ContentID]) -> UInt32 {
@@ -69,11 +83,16 @@ extension Logbook {
   ) -> Hanse_V1_Merge {
     settle()
     var set: Set<ContentID> = []
-    for state in contributionsInOrder {
-      guard state.status == .admitted, state.round <= round, holding(state),
-        let base = try? expand(state.message.base.frontier), base.set.isSubset(of: set)
+    // Labs of one round mostly share their base, and all of it is of lower rounds.
+    var closed: [Data: Bool] = [:]
+    for standing in contributionOrder {
+      guard standing.round <= round, let state = contributions[standing.id],
+        state.status == .admitted, holding(state), let base = try? base(of: state)
       else { continue }
-      set.insert(state.id)
+      let digest = state.message.base.frontier.members
+      let isClosed = closed[digest] ?? base.set.isSubset(of: set)
+      closed[digest] = isClosed
+      if isClosed { set.insert(state.id) }
     }
     return merge(of: set)
   }
@@ -180,7 +199,7 @@ extension Logbook {
     var checked: Set<ContentID> = []
     if let known = contained, known.within.isSubset(of: expansion.set) { checked = known.bases }
     for state in inOrder {
-      let base = try expand(state.message.base.frontier)
+      let base = try base(of: state)
       // Labs of one round mostly share their base.
       if checked.insert(state.message.base.id).inserted {
         guard base.set.isSubset(of: expansion.set) else { throw .wrongMembers }

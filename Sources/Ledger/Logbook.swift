@@ -52,15 +52,37 @@ public struct Logbook: Sendable {
   static let olderSealsMax = 64
   /// Highest sealed sequence by lab.
   var sealed: [LabID: UInt64] = [:]
+  /// What labs attested of logs.
+  var cover = Cover()
+  /// How far the logs have been read.
+  var reading = Reading()
   var contributions: [ContentID: ContributionState] = [:]
-  /// Contribution ids by (round, id).
-  var contributionOrder: [ContentID] = []
-  var sealAdmissions: [ContentID: SealAdmissions] = [:]
-  var expansions: [[UInt8]: Expansion] = [:]
+  /// Contributions by round and id.
+  var contributionOrder: [Standing] = []
+  /// Those of them that are pending.
+  var pendingOrder: [Standing] = []
+  /// Contributions whose state has changed since they were last taken, in that order.
+  var changed: [ContentID] = []
+  /// What seals settle, the newest last; a bounded memory of what can never change.
+  var sealAdmissions: [(seal: ContentID, admissions: SealAdmissions)] = []
+  static let sealAdmissionsMax = 32
+  var expansions: [ContentID: Expansion] = [:]
+  /// The expansions of contributions' bases, by contribution.
+  var bases: [ContentID: Expansion] = [:]
+  /// One expansion for each set of contributions.
+  var interned: [ContentID: Expansion] = [:]
   /// Bases, by merge, whose contributions were seen to be among those of a frontier: what holds for
   /// it holds for every frontier that has more.
   var contained: (within: Set<ContentID>, bases: Set<ContentID>)?
   private var isSettled = true
+  /// Labs with entries that were not read yet.
+  private var touched: [LabID] = []
+  /// Whether a proposal or an approval has come since the rosters were last found.
+  private var mayChangeRoster = false
+  /// Whether something that was read counts no longer.
+  private var mustRecount = false
+  /// Counts the settles in which something was new.
+  public private(set) var revision: UInt64 = 0
 
   /// An empty ledger of a federation.
   public init(charter: Charter) {
@@ -121,6 +143,11 @@ public struct Logbook: Sendable {
       labs.append(entry.lab)
       labs.sort()
     }
+    touch(entry.lab)
+    switch entry.message.payload {
+    case .proposal, .approval: mayChangeRoster = true
+    default: break
+    }
     isSettled = false
     return .appended
   }
@@ -130,6 +157,7 @@ public struct Logbook: Sendable {
       return .equivocation(known.sequence)
     }
     forks[entry.lab] = Fork(sequence: entry.sequence, held: held.id, other: entry)
+    mustRecount = true
     isSettled = false
     return .equivocation(entry.sequence)
   }
@@ -137,29 +165,65 @@ public struct Logbook: Sendable {
   /// Draws the conclusions from what was appended since the last call.
   public mutating func settle() {
     guard !isSettled else { return }
+    if mayChangeRoster || mustRecount { settleRosters() }
+    settleSeal(reading: touched)
+    if mustRecount {
+      changed += contributionOrder.map(\.id)
+      reading = Reading()
+      contributions = [:]
+      contributionOrder = []
+      pendingOrder = []
+      touched = labs
+    }
+    for lab in touched { read(lab) }
+    readCitations()
+    touched.removeAll(keepingCapacity: true)
+    mayChangeRoster = false
+    mustRecount = false
+    isSettled = true
+    revision += 1
+  }
+
+  private mutating func settleRosters() {
+    let before = rosters
     rosters = rosters(within: nil)
+    // A removal takes away what was counted, and so does a version that no longer is.
+    if rosters.count < before.count
+      || rosters[rosters.count - 1].cutoffs != before[before.count - 1].cutoffs
+    {
+      mustRecount = true
+    }
     for member in roster.members where !labs.contains(member.lab) { labs.append(member.lab) }
     labs.sort()
-    settleSeal()
-    settleContributions()
-    isSettled = true
+  }
+
+  /// Notes that a log has something to be read.
+  mutating func touch(_ lab: LabID) {
+    if !touched.contains(lab) { touched.append(lab) }
+  }
+
+  /// The last entry of a log that counts: before an equivocation and within a removal, unless it is
+  /// sealed.
+  func lastCounting(_ lab: LabID) -> UInt64 {
+    var last = UInt64.max
+    if let cutoff = roster.cutoffs[lab] { last = min(last, max(cutoff, sealed[lab] ?? 0)) }
+    if let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
+    return last
   }
 
   /// The entries of a log that count, in order.
   ///
   /// Left out: what lies beyond `bounds`, beyond a removal, behind an equivocation unless it was
-  /// sealed, and what names an older roster version than an earlier entry of the log. A `whole` log
-  /// is read on behind removals and equivocations.
+  /// sealed, and what names an older roster version than an earlier entry of the log.
   func entries(
-    of lab: LabID, within bounds: [LabID: UInt64]?, removalsCount: Bool = true,
-    whole: Bool = false
+    of lab: LabID, within bounds: [LabID: UInt64]?, removalsCount: Bool = true
   ) -> [Entry] {
     var last = UInt64.max
     if let bounds { last = bounds[lab] ?? 0 }
-    if !whole, removalsCount, let cutoff = rosters[rosters.count - 1].cutoffs[lab] {
+    if removalsCount, let cutoff = rosters[rosters.count - 1].cutoffs[lab] {
       last = min(last, max(cutoff, sealed[lab] ?? 0))
     }
-    if !whole, let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
+    if let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
     var version: UInt32 = 0
     var result: [Entry] = []
     for entry in logs[lab] ?? [] {

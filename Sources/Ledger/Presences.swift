@@ -16,11 +16,11 @@ public struct PendingRequest: Sendable {
 extension Logbook {
   /// The last thing that a lab said about itself.
   public func presence(of lab: LabID) -> Hanse_V1_Presence? {
-    for entry in entries(of: lab, within: nil).reversed() {
-      if case .presence(let presence)? = entry.message.payload { return presence }
-    }
-    return nil
+    reading.presences[lab]
   }
+
+  /// Counts what labs said about themselves: when it is the same, so is all of that.
+  public var presenceCount: UInt64 { reading.presenceCount }
 
   /// Invitations that a lab has announced, in the order of its log.
   public func invitations(of lab: LabID) -> [Hanse_V1_Invitation] {

@@ -1,59 +1,139 @@
 import Identities
 import Records
 
+/// What labs attested of logs, as far as the logs here hold it.
+struct Cover: Sendable {
+  /// Row and column of each lab.
+  private var indexes: [LabID: Int] = [:]
+  /// By lab whose log it is and lab that attested it.
+  private var reach: [[UInt64]] = []
+  /// Entries read of each attester's log, and the roster version that the last of them names.
+  var next: [LabID: Int] = [:]
+  var version: [LabID: UInt32] = [:]
+  /// What was attested of entries that are not here, by the lab whose they are.
+  var ahead: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
+  /// Labs whose logs are attested further than when the seal was last looked at.
+  var grown: [LabID] = []
+
+  mutating func index(of lab: LabID) -> Int {
+    if let known = indexes[lab] { return known }
+    let index = reach.count
+    indexes[lab] = index
+    for row in reach.indices { reach[row].append(0) }
+    reach.append([UInt64](repeating: 0, count: index + 1))
+    return index
+  }
+
+  mutating func raise(_ lab: LabID, by attester: LabID, to sequence: UInt64) {
+    let row = index(of: lab)
+    let column = index(of: attester)
+    guard reach[row][column] < sequence else { return }
+    reach[row][column] = sequence
+    if !grown.contains(lab) { grown.append(lab) }
+  }
+
+  func reach(of lab: LabID, by attester: LabID) -> UInt64 {
+    guard let row = indexes[lab], let column = indexes[attester] else { return 0 }
+    return reach[row][column]
+  }
+
+  /// The sequence that so many of these labs attested of a log, if it is beyond `least`.
+  func quorum(_ quorum: Int, of columns: [Int], on lab: LabID, beyond least: UInt64) -> UInt64? {
+    guard let row = indexes[lab], quorum <= columns.count else { return nil }
+    let beyond = columns.lazy.map { reach[row][$0] }.filter { $0 > least }
+    guard beyond.count >= quorum else { return nil }
+    return beyond.sorted(by: >)[quorum - 1]
+  }
+}
+
 extension Logbook {
   /// Finds the log prefixes that a quorum attested, roster after roster.
-  mutating func settleSeal() {
+  mutating func settleSeal(reading touched: [LabID]) {
+    for lab in touched { readAttestations(of: lab) }
+    for lab in touched { meetAttestations(of: lab) }
     var version: UInt32 = 1
-    while true {
-      guard let roster = roster(version: version) else { break }
-      for position in attested(by: roster) {
-        sealed[position.lab] = max(sealed[position.lab] ?? 0, position.sequence)
+    var grew = false
+    while let roster = roster(version: version) {
+      let columns = roster.members.map { cover.index(of: $0.lab) }
+      // A roster that is reached only now has seen none of the logs.
+      let open = version > seal.rosterVersion ? labs : cover.grown
+      for lab in open {
+        let last = sealed[lab] ?? 0
+        guard
+          let sequence = cover.quorum(roster.sealQuorum, of: columns, on: lab, beyond: last)
+        else { continue }
+        sealed[lab] = sequence
+        grew = true
+        // Of a log that was cut, what is sealed counts all the same.
+        touch(lab)
       }
       // Only what is sealed may decide who seals next.
-      let next = UInt32(rosters(within: sealed).count)
-      guard next > version else { break }
+      guard Int(version) < rosters.count,
+        version < seal.rosterVersion || rosters(within: sealed).count > Int(version)
+      else { break }
       version += 1
     }
-    var seal = Hanse_V1_Seal()
-    seal.rosterVersion = version
-    seal.prefixes = labs.compactMap { lab in
+    cover.grown.removeAll(keepingCapacity: true)
+    guard grew || version != seal.rosterVersion else { return }
+    var next = Hanse_V1_Seal()
+    next.rosterVersion = version
+    next.prefixes = labs.compactMap { lab in
       guard let last = sealed[lab], last > 0, Int(last) <= log(of: lab).count else { return nil }
       return log(of: lab)[Int(last) - 1].position
     }
-    guard seal != self.seal else { return }
-    olderSeals.append(self.seal)
+    olderSeals.append(seal)
     if olderSeals.count > Self.olderSealsMax { olderSeals.removeFirst() }
-    self.seal = seal
+    seal = next
   }
 
-  /// What enough labs of a roster attested, by lab.
-  private func attested(by roster: Roster) -> [(lab: LabID, sequence: UInt64)] {
-    let coverages = roster.members.map { coverage(of: $0.lab) }
-    return labs.compactMap { lab in
-      let reach = coverages.map { $0[lab] ?? 0 }.sorted(by: >)
-      let sequence = reach.count >= roster.sealQuorum ? reach[roster.sealQuorum - 1] : 0
-      return sequence > 0 ? (lab, sequence) : nil
-    }
-  }
-
-  /// The prefixes that a lab's attestations rest on, as far as they are this ledger's branches.
+  /// Reads what is new of a lab's attestations.
   ///
   /// What lies behind an equivocation or a removal counts here too: a quorum leaves room for as
   /// many labs as may lie, and what was once sealed must be sealed for whoever reads the same
   /// entries in another order.
-  public func coverage(of lab: LabID) -> [LabID: UInt64] {
-    var result: [LabID: UInt64] = [:]
-    for entry in entries(of: lab, within: nil, whole: true) {
+  private mutating func readAttestations(of attester: LabID) {
+    let entries = log(of: attester)
+    var index = cover.next[attester] ?? 0
+    while index < entries.count {
+      let entry = entries[index]
+      index += 1
+      guard entry.rosterVersion >= cover.version[attester] ?? 0 else { continue }
+      cover.version[attester] = entry.rosterVersion
       guard case .attestation(let attestation)? = entry.message.payload else { continue }
       for prefix in attestation.prefixes {
-        guard let named = LabID(bytes: prefix.lab), let id = ContentID(bytes: prefix.entry),
-          let held = entryByID[id], held.lab == named, held.sequence == prefix.sequence
-        else { continue }
-        result[named] = max(result[named] ?? 0, prefix.sequence)
+        guard let lab = LabID(bytes: prefix.lab) else { continue }
+        if prefix.sequence > UInt64(log(of: lab).count) {
+          cover.ahead[lab, default: []].append((attester, prefix))
+        } else {
+          meet(prefix, of: lab, by: attester)
+        }
       }
     }
-    return result
+    cover.next[attester] = index
+  }
+
+  /// Counts an attested place if it is this ledger's branch.
+  private mutating func meet(
+    _ position: Hanse_V1_LogPosition, of lab: LabID, by attester: LabID
+  ) {
+    let entry = log(of: lab)[Int(position.sequence) - 1]
+    guard ContentID(bytes: position.entry) == entry.id else { return }
+    cover.raise(lab, by: attester, to: position.sequence)
+  }
+
+  /// Looks at what was attested of entries that have come since.
+  private mutating func meetAttestations(of lab: LabID) {
+    guard let ahead = cover.ahead[lab] else { return }
+    let count = UInt64(log(of: lab).count)
+    cover.ahead[lab] = ahead.filter { $0.position.sequence > count }
+    for (attester, position) in ahead where position.sequence <= count {
+      meet(position, of: lab, by: attester)
+    }
+  }
+
+  /// How far a lab has attested another's log, as far as it is this ledger's branch.
+  public func coverage(of lab: LabID, by attester: LabID) -> UInt64 {
+    cover.reach(of: lab, by: attester)
   }
 
   /// Whether a quorum attested every prefix that this seal names.

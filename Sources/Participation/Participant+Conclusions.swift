@@ -12,7 +12,9 @@ extension Participant {
     repeat {
       drain()
       logbook.settle()
-      if shownRosterVersion != logbook.roster.version { showRoster() }
+      if shownRosterVersion != logbook.roster.version || shownPresences != logbook.presenceCount {
+        showRoster()
+      }
       wantPayloads()
       checkOwnLog()
       drain()
@@ -23,7 +25,9 @@ extension Participant {
 
   /// Tells mesh and transport who the members are and where they may be met.
   mutating func showRoster() {
+    let isNewRoster = shownRosterVersion != logbook.roster.version
     shownRosterVersion = logbook.roster.version
+    shownPresences = logbook.presenceCount
     keys = [:]
     var members: [Gossip.Member] = []
     for contact in settings.contacts where logbook.roster.member(contact.lab) == nil && !isMember {
@@ -35,6 +39,8 @@ extension Participant {
       members.append(Gossip.Member(lab: seat.lab, addresses: addresses(of: seat)))
     }
     members.sort { $0.lab < $1.lab }
+    guard isNewRoster || members != shownMembers else { return }
+    shownMembers = members
     // A lab that was removed, or a key that was rotated, is cut off at once.
     out.append(
       .members(
@@ -66,16 +72,22 @@ extension Participant {
 
   /// Wants the payload of every contribution that may still be judged or folded.
   private mutating func wantPayloads() {
-    for state in logbook.contributionsInOrder {
-      guard let object = state.object else { continue }
+    for id in logbook.takeChanged() {
+      guard let state = logbook.contribution(id), let object = state.object else { continue }
       announced[object] = state.id
-      switch state.status {
-      case .pending, .admitted:
-        guard !heldObjects.contains(object), wantedObjects.insert(object).inserted else { continue }
-        out.append(.findObject(object))
-      case .rejected, .refused:
-        if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
-      }
+      want(state)
+    }
+  }
+
+  /// Wants a contribution's payload, or wants it no more.
+  mutating func want(_ state: ContributionState) {
+    guard let object = state.object else { return }
+    switch state.status {
+    case .pending, .admitted:
+      guard !heldObjects.contains(object), wantedObjects.insert(object).inserted else { return }
+      out.append(.findObject(object))
+    case .rejected, .refused:
+      if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
     }
   }
 
@@ -141,21 +153,23 @@ extension Participant {
   /// Attests a head when it is new, and again when something that matters is not yet sealed.
   private mutating func attestWhenDue() throws(Refusal) -> Bool {
     guard let root = headRoot else { return false }
-    let coverage = logbook.coverage(of: lab)
     let last = lastAttested
     let isNew = last?.merge.id != head.id || last?.stateRoot != Data(root.bytes)
     if !isNew {
+      guard moment.now.seconds(since: quietSince) >= 1, lookedAt != logbook.revision else {
+        return false
+      }
+      lookedAt = logbook.revision
       let isOpen =
         logbook.seal.rosterVersion < logbook.roster.version || !logbook.isSealed(head.frontier)
-      guard isOpen, hasUncoveredWeight(coverage),
-        moment.now.seconds(since: quietSince) >= 1
-      else { return false }
+      guard isOpen, hasUncoveredWeight else { return false }
     }
     var attestation = Hanse_V1_Attestation()
     // A hundred positions fill half of an entry; the rest follows with the next one.
     attestation.prefixes = Array(
       logbook.heads.filter { position in
-        LabID(bytes: position.lab).map { (coverage[$0] ?? 0) < position.sequence } ?? false
+        LabID(bytes: position.lab).map { logbook.coverage(of: $0, by: lab) < position.sequence }
+          ?? false
       }.prefix(100))
     attestation.merge = head
     attestation.stateRoot = Data(root.bytes)
@@ -174,9 +188,10 @@ extension Participant {
   }
 
   /// Whether anything that decides roster or admission lies beyond what this lab attested.
-  private func hasUncoveredWeight(_ coverage: [LabID: UInt64]) -> Bool {
-    logbook.labs.contains { lab in
-      logbook.log(of: lab).dropFirst(Int(coverage[lab] ?? 0)).contains { entry in
+  private var hasUncoveredWeight: Bool {
+    logbook.labs.contains { other in
+      let covered = Int(logbook.coverage(of: other, by: lab))
+      return logbook.log(of: other).dropFirst(covered).contains { entry in
         switch entry.message.payload {
         case .contribution, .verdict, .proposal, .approval: true
         default: false

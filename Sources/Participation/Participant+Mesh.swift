@@ -136,7 +136,9 @@ extension Participant {
       tell(.blockRefused(object, index: index, from: from, reason: reason))
     case .blockNotStored(let object, let index): tell(.blockNotStored(object, index: index))
     case .blockServed(let connection): tell(.blockServed(connection))
-    case .objectDamaged(let object): heldObjects.remove(object)
+    case .objectDamaged(let object):
+      heldObjects.remove(object)
+      if let id = announced[object], let state = logbook.contribution(id) { want(state) }
     default: break
     }
   }

@@ -60,9 +60,9 @@ extension Participant {
 
   /// A contribution that this lab is to judge and can judge now, the oldest first.
   private mutating func nextToJudge() -> ContributionState? {
-    for state in logbook.contributionsInOrder where state.status == .pending {
+    for state in logbook.pendingContributions {
       guard mayJudge(state), isHeld(state),
-        let base = try? logbook.expand(state.message.base.frontier),
+        let base = try? logbook.base(of: state),
         base.members.allSatisfy({ id in
           logbook.contribution(id).map { $0.status == .admitted && isHeld($0) } ?? false
         })
@@ -74,15 +74,19 @@ extension Participant {
 
   /// Whether everything in a merge is still admitted.
   private mutating func isStanding(_ merge: Hanse_V1_Merge) -> Bool {
-    guard let expansion = try? logbook.expand(merge.frontier) else { return false }
-    return expansion.members.allSatisfy { logbook.contribution($0)?.status == .admitted }
+    guard standingSince != logbook.revision else { return true }
+    guard let expansion = try? logbook.expand(merge.frontier),
+      expansion.members.allSatisfy({ logbook.contribution($0)?.status == .admitted })
+    else { return false }
+    standingSince = logbook.revision
+    return true
   }
 
   /// Rejects what was trained from contributions that no longer count, so that its author may try
   /// again: it cannot be measured.
   private mutating func rejectVoidBases() {
-    for state in logbook.contributionsInOrder where state.status == .pending {
-      guard mayJudge(state), let base = try? logbook.expand(state.message.base.frontier),
+    for state in logbook.pendingContributions {
+      guard mayJudge(state), let base = try? logbook.base(of: state),
         base.members.contains(where: { id in
           switch logbook.contribution(id)?.status {
           case .admitted, .pending: false
@@ -124,8 +128,8 @@ extension Participant {
 
   /// Whether this lab's log has a contribution of this round and attempt.
   package func hasContributed(round: UInt32, attempt: UInt32) -> Bool {
-    logbook.contributionsInOrder.contains {
-      $0.author == lab && $0.round == round && $0.message.attempt == attempt
+    logbook.contributions(ofRound: round).contains {
+      $0.author == lab && $0.message.attempt == attempt
     }
   }
 
@@ -148,7 +152,7 @@ extension Participant {
 
   /// A head of the same round with more in it, while this node has not built on the old one.
   private mutating func largerHead() -> Hanse_V1_Merge? {
-    let own = logbook.contributionsInOrder.contains { $0.author == lab && $0.round == round + 1 }
+    let own = logbook.contributions(ofRound: round + 1).contains { $0.author == lab }
     guard round > 0, !own else { return nil }
     let candidate = head(upTo: round)
     if candidate.frontier.members == head.frontier.members {
@@ -175,6 +179,7 @@ extension Participant {
     let isNew = merge.id != head.id || headRoot == nil
     head = merge
     headRoot = root
+    standingSince = nil
     var changes: [Change] = [.head(merge)]
     if let feedback = admittedFeedback(in: merge) { changes.append(.feedback(feedback)) }
     out.append(.persist(changes))
@@ -217,13 +222,14 @@ extension Participant {
           : connected.contains(seat.lab) && logbook.presence(of: seat.lab)?.trains == true
         if trains { facts.trainers.append(seat.lab) }
       }
-      for state in logbook.contributionsInOrder {
-        if state.status == .admitted, isHeld(state),
-          (try? logbook.expand(state.message.base.frontier)) != nil
-        {
-          facts.furthest = max(facts.furthest, state.round)
-        }
-        guard state.round == working else { continue }
+      for higher in stride(from: logbook.highestRound, to: working, by: -1)
+      where logbook.contributions(ofRound: higher).contains(where: { state in
+        state.status == .admitted && isHeld(state) && (try? logbook.base(of: state)) != nil
+      }) {
+        facts.furthest = higher
+        break
+      }
+      for state in logbook.contributions(ofRound: working) {
         facts.known += state.judgements.count
         if state.status == .admitted { facts.admitted.append(state.author) }
         if state.isDecided, isHeld(state) || state.status != .admitted {
@@ -237,7 +243,7 @@ extension Participant {
   /// Training for the round, or another try when every judge has spoken against the last one.
   private func ownTraining(_ facts: RoundRule.Facts) -> Step? {
     guard settings.trains, abstained != facts.round else { return nil }
-    let own = logbook.contributionsInOrder.filter { $0.author == lab && $0.round == facts.round }
+    let own = logbook.contributions(ofRound: facts.round).filter { $0.author == lab }
     guard let newest = own.max(by: { $0.message.attempt < $1.message.attempt }) else {
       return .train(round: facts.round, attempt: 1, rejections: [])
     }

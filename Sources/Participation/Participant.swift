@@ -87,6 +87,12 @@ package struct Participant: Sendable {
   package internal(set) var maySign = false
   var rule: RoundRule
   var shownRosterVersion: UInt32 = 0
+  var shownPresences: UInt64 = 0
+  var shownMembers: [Gossip.Member] = []
+  /// The logbook's revision when it was last asked whether to attest again.
+  var lookedAt: UInt64?
+  /// The revision, forks included, of which the head is known to stand.
+  var standingSince: UInt64?
   /// When an entry last came.
   var quietSince: Instant
   var ownAddresses: [String] = []
