@@ -111,7 +111,8 @@ extension Participant {
 
   /// Signs this lab's verdict, unless it has spoken already.
   private mutating func saw(_ contribution: ContentID, _ judgement: Judgement) {
-    guard let state = logbook.contribution(contribution),
+    // The members may have removed this lab while it computed.
+    guard isMember, maySign, let state = logbook.contribution(contribution),
       !state.judgements.contains(where: { $0.judge == lab })
     else { return }
     var verdict = Hanse_V1_Verdict()
@@ -135,7 +136,7 @@ extension Participant {
 
   /// Announces a delta whose payload is durable.
   private mutating func announce(_ message: Hanse_V1_Contribution) {
-    guard !hasContributed(round: message.round, attempt: message.attempt),
+    guard isMember, maySign, !hasContributed(round: message.round, attempt: message.attempt),
       let object = ContentID(bytes: message.payload.blockList)
     else { return }
     heldObjects.insert(object)

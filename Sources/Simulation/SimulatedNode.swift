@@ -58,7 +58,7 @@ final class SimulatedNode {
   var wallOffset: Int64 = 0
 
   /// What its worker was last told to do.
-  var lastStep = "nothing yet"
+  var lastStep: Step?
 
   // A joiner's ticket, and whom it asks.
   var ticket: SigningKey?

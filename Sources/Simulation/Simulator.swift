@@ -14,8 +14,8 @@ package enum Simulator {
   /// Runs one schedule to its end or to the first thing that must not happen.
   ///
   /// - Throws: what is wrong with the schedule itself.
-  package static func run(_ schedule: Schedule, sabotage: Sabotage? = nil) throws -> Outcome {
-    let world = try World(schedule, sabotage: sabotage)
+  package static func run(_ schedule: Schedule) throws -> Outcome {
+    let world = try World(schedule)
     world.run(until: world.troubleSeconds)
     let end = world.troubleSeconds + patience(schedule)
     var checkedAt: UInt64 = 0
@@ -76,7 +76,8 @@ extension World {
         !participant.isMember ? "no member" : participant.maySign ? "" : "may not sign"
       let reached = nodes.map { "\(node.disk.lengths[$0.lab] ?? 0)" }.joined(separator: " ")
       let met = participant.mesh.connectedLabs.compactMap { indexOf[$0] }.sorted()
-      return "\(node.index): round \(participant.round) \(root) \(state) (\(node.lastStep)), "
+      let step = Self.words(node.lastStep)
+      return "\(node.index): round \(participant.round) \(root) \(state) (\(step)), "
         + "logs \(reached), connected to \(met)\n   "
     }
     watch.report(
@@ -135,10 +136,4 @@ extension World {
     }
     return total
   }
-}
-
-/// A fault built in on purpose, to see that the simulator finds it.
-package enum Sabotage: String, CaseIterable, Sendable {
-  /// Entries are shown before they are durable.
-  case showBeforeSync
 }

@@ -17,9 +17,7 @@ struct Watch {
   /// The entries of honest labs, as first written.
   private var written: [LabID: [ContentID]] = [:]
   private var rootOf: [ContentID: ContentID] = [:]
-  private var membersOf: [ContentID: ContentID] = [:]
   private var sealedPlaces: [Place: ContentID] = [:]
-  private var sealedFates: [ContentID: Bool] = [:]
   private var fates: [ContentID: Bool] = [:]
   private var forkers: [LabID] = []
   private var seen: [Int: Seen] = [:]
@@ -31,10 +29,8 @@ struct Watch {
 
   /// What was last seen of a node.
   private struct Seen {
-    var entries = 0
-    var seal: ContentID?
+    var revision: UInt64?
     var sealed: [LabID: UInt64] = [:]
-    var decisions = 0
   }
 
   mutating func report(_ violation: String, at seconds: Double) {
@@ -138,10 +134,10 @@ struct Watch {
 
   /// Looks at what a node concludes from what it knows now.
   mutating func look(at node: SimulatedNode, isCalm: Bool, seconds: Double) {
-    guard node.isHonest, let book = node.participant?.logbook else { return }
+    guard node.isHonest, let revision = node.participant?.logbook.revision else { return }
     var last = seen[node.index] ?? Seen()
-    guard last.entries != book.entryCount else { return }
-    last.entries = book.entryCount
+    guard last.revision != revision, let book = node.participant?.logbook else { return }
+    last.revision = revision
     defer { seen[node.index] = last }
     if forkers.isEmpty { checkFates(book, node, &last, seconds) }
     checkSeal(book, node, &last, seconds)

@@ -94,7 +94,7 @@ extension World {
   private func hear(_ news: News, of node: SimulatedNode) {
     switch news {
     case .connected, .disconnected: look(node)
-    case .cannotSign(let reason) where node.isHonest:
+    case .cannotSign(let reason) where node.isHonest && !node.isRemoved:
       watch.report("node \(node.index) could not sign: \(reason)", at: seconds)
     case .ownFork(let sequence) where node.isHonest:
       watch.report("honest node \(node.index) forked its log at \(sequence)", at: seconds)

@@ -10,7 +10,7 @@ import Records
 /// The worker: real deltas and real folds, and losses by script.
 extension World {
   func begin(_ step: Step, at node: SimulatedNode) {
-    node.lastStep = Self.words(step)
+    node.lastStep = step
     let labour: Labour
     let took: Double
     switch step {
@@ -36,8 +36,10 @@ extension World {
     queue.add(.done(node: node.index, life: node.life, labour), at: time + ns(took))
   }
 
-  private static func words(_ step: Step) -> String {
+  /// What a worker was last told to do, in words.
+  static func words(_ step: Step?) -> String {
     switch step {
+    case nil: "nothing yet"
     case .wait(let waiting): "wait: \(waiting)"
     case .judge(let state): "judge \(state.id.short) of round \(state.round)"
     case .train(let round, let attempt, _): "train round \(round), try \(attempt)"

@@ -12,7 +12,6 @@ import Records
 final class World {
   let schedule: Schedule
   let charter: Charter
-  let sabotage: Sabotage?
   var chance: SeededGenerator
   /// Nanoseconds since the start.
   var time: UInt64 = 0
@@ -37,9 +36,8 @@ final class World {
   var happenings = 0
   var entriesNeeded = 0
 
-  init(_ schedule: Schedule, sabotage: Sabotage?) throws {
+  init(_ schedule: Schedule) throws {
     self.schedule = schedule
-    self.sabotage = sabotage
     chance = SeededGenerator(seed: schedule.seed)
     let count = schedule.nodes
     var keys: [SigningKey] = []
