@@ -68,7 +68,7 @@ extension World {
 
   /// After the calm everybody must have arrived; says who has not, and where it stands.
   func checkLiveness() {
-    guard !isAtOne, !hasSplitVote else { return }
+    guard !isAtOne, !hasSplitVote, !areTooFewToBegin else { return }
     let places = healthy.map { node -> String in
       guard let participant = node.participant else { return "\(node.index): down" }
       let root = participant.headRoot?.short ?? "-"
@@ -98,6 +98,15 @@ extension World {
       && healthy.allSatisfy { node in
         book.roster.member(node.lab) == nil || voters.contains(node.lab)
       }
+  }
+
+  /// Whether the members removed a lab before as many were there as the charter wants for round 1:
+  /// the rest wait for another, as they should.
+  var areTooFewToBegin: Bool {
+    let nodes = healthy.compactMap(\.participant)
+    guard let first = nodes.first else { return false }
+    let needed = Int(first.charter.message.round.labsToBegin)
+    return nodes.allSatisfy { $0.round == 0 && $0.logbook.roster.members.count < needed }
   }
 
   var outcome: Outcome {
