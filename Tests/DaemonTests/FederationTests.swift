@@ -20,7 +20,9 @@ import Testing
       #expect(shown.contribution?.author == contribution.author)
       let graph = try federation.succeed(
         ["log", "--graph", "--home", federation.home("de").path])
-      #expect(graph.output.contains("round 3"))
+      // On a quick machine the first rounds are far below by now.
+      #expect(graph.output.contains("merge "))
+      #expect(graph.output.contains("attested by"))
       #expect(!graph.output.contains("\u{1B}["))
       let peers = try federation.page(PeersPage.self, "de", "peers")
       #expect(peers.peers.count == 2)
