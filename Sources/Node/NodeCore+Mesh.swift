@@ -152,6 +152,12 @@ extension NodeCore {
     return isQueued == true ? nil : .blockServed(connection)
   }
 
+  /// Has a payload fetched that was taken to be here and is not.
+  func fetchAgain(_ contribution: ContentID) {
+    guard let object = logbook.contribution(contribution)?.object else { return }
+    handle(.objectDamaged(object))
+  }
+
   /// Looks at every payload again and has the damaged ones fetched anew; whether there were any.
   func mendObjects() -> Bool {
     let mended = participant.heldObjects.sorted().filter(mend)

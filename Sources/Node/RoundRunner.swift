@@ -50,6 +50,11 @@ actor RoundRunner {
         return
       } catch let error as TrainerError {
         try await bear(error)
+      } catch NodeError.missingPayload(let contribution) {
+        await core.fetchAgain(contribution)
+        await core.set(
+          .waiting, "the payload of contribution \(contribution.short) is fetched again")
+        await core.change()
       } catch let error as NodeError {
         try await bear(error)
       } catch let error as LedgerError {

@@ -36,7 +36,14 @@ extension Store {
       return ObjectStatus(list: row.list, missing: [], path: home.object(id.description))
     }
     if readOnly { return ObjectStatus(list: row.list, missing: row.held.missing) }
-    return ObjectStatus(list: row.list, missing: try partial(row).missing)
+    let partial = try partial(row)
+    guard partial.missing.isEmpty else {
+      return ObjectStatus(list: row.list, missing: partial.missing)
+    }
+    // The process was killed between the last block and the name: nothing else would give it one,
+    // and whoever is told that nothing is missing expects to read it.
+    try complete(partial)
+    return ObjectStatus(list: row.list, missing: [], path: home.object(id.description))
   }
 
   /// Every object that was begun, by id.

@@ -85,6 +85,22 @@ import Testing
     #expect(try store.readObject(list.id) == bytes)
   }
 
+  /// Killed after the last block was written and before the object had its name.
+  @Test func anObjectWhoseLastBlockWasItsLastWriteIsWhole() throws {
+    let home = TemporaryHome()
+    let (list, bytes) = makeObject(bytes: 10_300, seed: 6)
+    do {
+      let store = try home.open()
+      try store.beginObject(list)
+      _ = try store.storeBlock(0, of: list.id, block(0, of: bytes, list))
+    }
+    try Data(bytes).write(to: URL(filePath: home.layout.partial(list.id.description)))
+    let store = try home.open()
+    #expect(try store.object(list.id)?.missing == [])
+    #expect(try store.readObject(list.id) == bytes)
+    #expect(try store.readBlock(10, of: list.id)?.count == 60)
+  }
+
   @Test func bitsThatWereKeptSurviveALostTail() throws {
     let home = TemporaryHome()
     let (list, bytes) = makeObject(bytes: 20_000, seed: 4)
