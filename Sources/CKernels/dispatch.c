@@ -1,6 +1,7 @@
 // Which instruction set runs, the public functions in front of its table, and packing.
 #include "dispatch.h"
 #include "products_amx.h"
+#include "products_dot.h"
 #include "products_f16.h"
 #include "quantised.h"
 
@@ -18,14 +19,17 @@ int hk_isa_best(void) {
   if (hk_amx_available()) return hk_isa_amx;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    return hk_f16_available() ? hk_isa_avx512_fp16 : hk_isa_avx512;
+    return hk_f16_available()   ? hk_isa_avx512_fp16
+           : hk_dot_available() ? hk_isa_avx512_bf16
+                                : hk_isa_avx512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return hk_isa_avx2;
 #endif
   return hk_isa_portable;
 }
 
 // In the order of their numbers.
-static const char *const names[] = {"portable", "avx2", "avx512", "avx512_fp16", "amx"};
+static const char *const names[] = {
+  "portable", "avx2", "avx512", "avx512_bf16", "avx512_fp16", "amx"};
 
 const char *hk_isa_name(int isa) {
   return isa >= 0 && isa < (int)(sizeof names / sizeof *names) ? names[isa] : NULL;
@@ -61,6 +65,7 @@ static const struct hk_kernels *kernels(void) {
   switch (hk_isa()) {
     case hk_isa_amx:
     case hk_isa_avx512_fp16:
+    case hk_isa_avx512_bf16:
     case hk_isa_avx512: return &hk_kernels_avx512;
     case hk_isa_avx2: return &hk_kernels_avx2;
     default: break;
@@ -77,14 +82,21 @@ static int fits_halves(const float *w, long count) {
   return 1;
 }
 
+// Whether weights are multiplied in pairs of bf16. Where halves are to be had they are not, since
+// weights of one layer share an operand.
+static int has_pairs(void) { return hk_isa() == hk_isa_avx512_bf16; }
+
 int hk_pack_type(const float *w, long count, int bf16) {
   if (!bf16) return hk_f32;
   if (hk_isa() == hk_isa_amx) return hk_amx;
-  return fits_halves(w, count) ? hk_f16 : hk_bf16;
+  if (fits_halves(w, count)) return hk_f16;
+  return has_pairs() ? hk_dot : hk_bf16;
 }
 
 int hk_work_type(const float *w, long count, int bf16) {
-  return bf16 && fits_halves(w, count) ? hk_f16 : hk_f32;
+  if (!bf16) return hk_f32;
+  if (fits_halves(w, count)) return hk_f16;
+  return has_pairs() ? hk_dot : hk_f32;
 }
 
 size_t hk_packed_bytes(long rows, long columns, int type) {
@@ -113,7 +125,7 @@ void hk_pack(void *tiles, const float *w, long ldw, long rows, long columns, int
 #if defined(__x86_64__)
       if (type == hk_f16) hk_f16_from_floats((_Float16 *)out, values, 32);
 #endif
-      if (type != hk_f16) hk_keep(out, values, 32, type == hk_bf16);
+      if (type != hk_f16) hk_keep(out, values, 32, type == hk_bf16 || type == hk_dot);
       out += type == hk_f32 ? 128 : 64;
     }
 }
@@ -134,7 +146,8 @@ void hk_unpack_row(const hk_matrix *w, long row, float *out) {
 #if defined(__x86_64__)
     if (w->type == hk_f16) hk_f16_to_floats(out + column, (const _Float16 *)from, 32);
 #endif
-    if (w->type != hk_f16) hk_recall(out + column, from, 32, w->type == hk_bf16);
+    if (w->type != hk_f16)
+      hk_recall(out + column, from, 32, w->type == hk_bf16 || w->type == hk_dot);
   }
 }
 
@@ -156,6 +169,11 @@ hk_operand hk_prepare(
     hk_f16_prepare(
       rows, depth, a, lda, (uint32_t *)scratch, operand.words_ld,
       scratch + rows * operand.words_ld);
+  }
+  if (type == hk_dot) {
+    operand.words_ld = hk_padded(depth) / 2;
+    operand.words = (uint32_t *)scratch;
+    hk_dot_prepare(rows, depth, a, lda, (uint32_t *)scratch, operand.words_ld);
   }
 #endif
   hk_meter_leave(0);
@@ -194,6 +212,10 @@ static void frozen_forward(
     hk_f16_forward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel);
     return;
   }
+  if (w->type == hk_dot) {
+    hk_dot_forward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel);
+    return;
+  }
 #endif
   kernels()->frozen_forward(w, m, n0, n1, k0, k1, a->values, a->ld, c, ldc, add, panel);
 }
@@ -226,6 +248,10 @@ static void frozen_backward(
     hk_f16_backward(w, m, n0, n1, k0, k1, a, c, ldc, add);
     return;
   }
+  if (w->type == hk_dot) {
+    hk_dot_backward(w, m, n0, n1, k0, k1, a, c, ldc, add, panel);
+    return;
+  }
 #endif
   kernels()->frozen_backward(w, m, n0, n1, k0, k1, a->values, a->ld, c, ldc, add, panel);
 }
@@ -255,6 +281,10 @@ static hk_matrix unpacked(
     hk_f16_blocks_unpack(w, row, rows, column, columns, (_Float16 *)(panel + piece_start));
     return piece;
   }
+  if (w->work == hk_dot) {
+    hk_dot_blocks_unpack(w, row, rows, column, columns, (uint16_t *)(panel + piece_start));
+    return piece;
+  }
 #endif
   hk_blocks_unpack(w, row, rows, column, columns, panel + piece_start);
   return piece;
@@ -264,7 +294,7 @@ static hk_matrix unpacked(
 static hk_operand from(const hk_operand *a, long column) {
   hk_operand later = *a;
   later.values += column;
-  if (later.words) later.words += column;
+  if (later.words) later.words += later.restore ? column : column / 2;
   return later;
 }
 
@@ -450,6 +480,8 @@ long hk_attention_floats(long length, long dimension) {
 #if defined(__x86_64__)
   long halves = hk_f16_attention_floats(length, dimension);
   if (halves > floats) floats = halves;
+  long pairs = hk_dot_attention_floats(length, dimension);
+  if (pairs > floats) floats = pairs;
 #endif
   return floats;
 }
@@ -458,6 +490,12 @@ long hk_attention_floats(long length, long dimension) {
 static int in_halves(const hk_attention *attention) {
   return attention->bf16 && !attention->starts && hk_isa() >= hk_isa_avx512_fp16 &&
     hk_f16_available();
+}
+
+// Whether it is by products of bf16 pairs, which are exact where halves are not, and see what they
+// are told to.
+static int in_pairs(const hk_attention *attention) {
+  return attention->bf16 && hk_isa() >= hk_isa_avx512_bf16 && hk_dot_available();
 }
 
 // Multiplications and additions of one product over the causal half of a head's scores.
@@ -469,6 +507,10 @@ static void attention_forward(const hk_attention *attention, long task, float *s
 #if defined(__x86_64__)
   if (in_halves(attention)) {
     hk_f16_attention_forward(attention, task, scratch);
+    return;
+  }
+  if (in_pairs(attention)) {
+    hk_dot_attention_forward(attention, task, scratch);
     return;
   }
 #endif
@@ -485,6 +527,10 @@ static void attention_backward(const hk_attention *attention, long task, float *
 #if defined(__x86_64__)
   if (in_halves(attention)) {
     hk_f16_attention_backward(attention, task, scratch);
+    return;
+  }
+  if (in_pairs(attention)) {
+    hk_dot_attention_backward(attention, task, scratch);
     return;
   }
 #endif

@@ -18,5 +18,9 @@ void hk_blocks_unpack(
 /// The same as halves, with the processor's half-precision instructions.
 void hk_f16_blocks_unpack(
   const hk_matrix *w, long row, long rows, long column, long columns, _Float16 *out);
+
+/// The same as bf16, with the processor's bf16 instructions.
+void hk_dot_blocks_unpack(
+  const hk_matrix *w, long row, long rows, long column, long columns, uint16_t *out);
 #endif
 #endif

@@ -64,7 +64,7 @@ public final class FrozenMatrix {
   /// Whether weights are multiplied in a form that is faster than floats.
   package static func isFaster(as storage: Storage, form: WeightForm) -> Bool {
     let type = work(storage: storage, form: form)
-    return type == hk_f16 || type == hk_amx
+    return type == hk_f16 || type == hk_dot || type == hk_amx
   }
 
   /// Packs other values, rows `width` apart, over those that were.
@@ -152,8 +152,9 @@ package struct Operand {
     rows: Int, depth: Int, _ a: UnsafePointer<Float>, width: Int, for weights: FrozenMatrix...,
     and factors: FrozenMatrix? = nil, scratch: UnsafeMutablePointer<Float>
   ) {
-    // Weights of one layer may differ in type only between bf16, which reads the floats as they
-    // are, and f16, so the largest type serves all of them.
+    // Weights of one layer may differ in type only between f16 and bf16. Bf16 in pairs, where the
+    // processor has both, and f16 need operands of their own; else bf16 reads the floats as they
+    // are.
     let type = max(weights.map(\.work).max() ?? 0, factors?.work ?? 0)
     operand = hk_prepare(type, rows, depth, a, width, scratch)
   }

@@ -34,7 +34,8 @@ struct BenchTrain: AsyncParsableCommand {
       Steps are those of hanse train, on random tokens; the first does not count. Without --model \
       the weights are random too, in the shape of a known model. The ceiling is what our own \
       matrix products reach on all cores when everything is in cache; HANSE_THREADS and \
-      HANSE_MAX_ISA (amx, avx512_fp16, avx512, avx2, portable) hold back threads and instructions.
+      HANSE_MAX_ISA (amx, avx512_fp16, avx512_bf16, avx512, avx2, portable) hold back threads \
+      and instructions.
 
       EXAMPLE
         $ hanse bench train --shape 360m --batch 2 --length 1024

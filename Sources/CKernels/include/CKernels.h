@@ -74,14 +74,17 @@ enum {
   hk_isa_portable = 0,
   hk_isa_avx2 = 1,
   hk_isa_avx512 = 2,
-  hk_isa_avx512_fp16 = 3,
-  hk_isa_amx = 4,
+  /// With dot products of bf16 pairs.
+  hk_isa_avx512_bf16 = 3,
+  hk_isa_avx512_fp16 = 4,
+  hk_isa_amx = 5,
 };
 
 /// The widest set this processor has.
 int hk_isa_best(void);
 
-/// A set's name in HANSE_MAX_ISA (portable, avx2, avx512, avx512_fp16, amx); NULL for no set.
+/// A set's name in HANSE_MAX_ISA (portable, avx2, avx512, avx512_bf16, avx512_fp16, amx); NULL for
+/// no set.
 const char *_Nullable hk_isa_name(int isa);
 
 /// The set of that name; -1 for none.
@@ -111,9 +114,10 @@ void hk_multiply(
   long m, long n, long k, const float *a, long a_row, long a_step, const float *b, long ldb,
   float *c, long ldc, int add);
 
-/// How a frozen weight is stored: hk_amx is bf16 in squares for matrix tiles, see amx.h; hk_q8 and
-/// hk_q4 are GGUF's Q8_0 and Q4_1, a block of 32 columns in 34 and 20 bytes, see quantised.c.
-enum { hk_f32 = 0, hk_bf16 = 1, hk_f16 = 2, hk_amx = 3, hk_q8 = 4, hk_q4 = 5 };
+/// How a frozen weight is stored: hk_dot is bf16 as hk_bf16 is, but multiplied in pairs, see
+/// products_dot.c; hk_amx is bf16 in squares for matrix tiles, see amx.h; hk_q8 and hk_q4 are
+/// GGUF's Q8_0 and Q4_1, a block of 32 columns in 34 and 20 bytes, see quantised.c.
+enum { hk_f32 = 0, hk_bf16 = 1, hk_f16 = 2, hk_dot = 3, hk_amx = 4, hk_q8 = 5, hk_q4 = 6 };
 
 /// A frozen weight [rows, columns] in tiles of all (padded) rows by 32 columns; see hk_pack.
 typedef struct {
@@ -129,11 +133,11 @@ typedef struct {
 
 /// The type a weight is stored as: f32 as it is; for bf16 the fastest that the processor has:
 /// matrix tiles, or f16 if every magnitude is below 64 (bf16 values between 2^-14 and 64 are exact
-/// in f16), or bf16 that is widened before it is multiplied.
+/// in f16), or bf16 in pairs, or bf16 that is widened before it is multiplied.
 int hk_pack_type(const float *w, long count, int bf16);
 
-/// The type that blocks of `type` become for their products: f16 where that is fast and bf16 would
-/// do, if every magnitude is below 64; else f32. A NaN makes it f32.
+/// The type that blocks of `type` become for their products, where bf16 would do: f16 where that is
+/// fast, if every magnitude is below 64 (a NaN is not), or bf16 in pairs; else f32.
 int hk_work_type(const float *w, long count, int bf16);
 
 /// Bytes of the tiles of a weight.
@@ -152,6 +156,7 @@ typedef struct {
   const float *values;
   long ld;
   /// For f16: words of two equal halves, [rows][words_ld], and what gives each row its size back.
+  /// For dot: words of two neighbours.
   const uint32_t *_Nullable words;
   long words_ld;
   const float *_Nullable restore;
