@@ -106,7 +106,7 @@ static void score(
     for (long j = begin; j < seen; j += 32)
       hk_dot_strip(
         count, room->ld / 2, (const uint32_t *)(x + r * room->ld), room->ld / 2, 1,
-        panels + j * room->ld / 2, scores + r * room->tall + j, room->tall, 0);
+        panels + j * room->ld / 2, scores + r * room->tall + j, room->tall, 0, 0);
   }
 }
 
@@ -119,7 +119,7 @@ static void mix(const struct room *room, long first, long rows, long begin) {
         count, (seen - begin + 1) / 2,
         (const uint32_t *)(room->weights + r * room->tall + begin), room->tall / 2, 1,
         room->paired + d * room->tall / 2 + begin / 2 * 32, room->outs + r * room->ld + d,
-        room->ld, 0);
+        room->ld, 0, 0);
   }
 }
 
@@ -133,7 +133,7 @@ static void spread(
     for (long d = 0; d < room->ld; d += 32)
       hk_dot_strip(
         count, pairs - q, room->paired_weights + q * room->tall + j, 1, room->tall,
-        panels + d * block_rows / 2 + q * 32, out + j * room->ld + d, room->ld, 1);
+        panels + d * block_rows / 2 + q * 32, out + j * room->ld + d, room->ld, 1, 0);
   }
 }
 

@@ -19,14 +19,15 @@
 #define SET "avx512bf16,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,evex512"
 #pragma clang attribute push(__attribute__((target(SET))), apply_to = function)
 
-#define INLINE static inline __attribute__((always_inline))
+#include "tiles.h"
 
 // rows × 32 sums. Three rows share a pointer, so the addresses are not one long chain; the empty
 // assembly keeps the compiler from making them one.
 INLINE void block(
   const int rows, long pairs, const uint32_t *a, long a_row, long a_step, const uint32_t *b,
-  float *c, long ldc, int add
+  float *c, long ldc, int add, hk_ahead *ahead
 ) {
+  fetch(ahead, ahead->burst);
   const uint32_t *left[(hk_dot_rows + 2) / 3];
   for (int i = 0; i < (rows + 2) / 3; i++) {
     left[i] = a + 3 * i * a_row;
@@ -55,14 +56,14 @@ INLINE void block(
 }
 
 typedef void (*block_function)(
-  long, const uint32_t *, long, long, const uint32_t *, float *, long, int);
+  long, const uint32_t *, long, long, const uint32_t *, float *, long, int, hk_ahead *);
 
 #define BLOCK(n)                                                                               \
   __attribute__((noinline)) static void rows##n(                                               \
     long pairs, const uint32_t *a, long a_row, long a_step, const uint32_t *b, float *c,       \
-    long ldc, int add                                                                          \
+    long ldc, int add, hk_ahead *ahead                                                         \
   ) {                                                                                          \
-    block(n, pairs, a, a_row, a_step, b, c, ldc, add);                                         \
+    block(n, pairs, a, a_row, a_step, b, c, ldc, add, ahead);                                  \
   }
 BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6) BLOCK(7)
 BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
@@ -80,37 +81,16 @@ INLINE long rows_of_block(long left) {
 
 void hk_dot_strip(
   long m, long pairs, const uint32_t *a, long a_row, long a_step, const uint32_t *b, float *c,
-  long ldc, int add
+  long ldc, int add, const hk_ahead *next
 ) {
+  hk_ahead ahead = next ? *next : (hk_ahead){0};
+  // Evenly over all blocks of rows.
+  long bursts = (m + hk_dot_rows - 1) / hk_dot_rows;
+  ahead.burst = bursts ? (ahead.lines + bursts - 1) / bursts : 0;
+  ahead.left = ahead.run;
   for (long i = 0, rows; i < m; i += rows) {
     rows = rows_of_block(m - i);
-    blocks[rows](pairs, a + i * a_row, a_row, a_step, b, c + i * ldc, ldc, add);
-  }
-}
-
-INLINE void transpose16(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 8; i++) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
-    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-    r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-    r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
-    r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
+    blocks[rows](pairs, a + i * a_row, a_row, a_step, b, c + i * ldc, ldc, add, &ahead);
   }
 }
 
@@ -144,15 +124,8 @@ void hk_dot_pair(const uint16_t *rows, long ld, long count, uint32_t *panel) {
   }
 }
 
-INLINE const uint16_t *tile(const hk_matrix *w, long row, long column) {
-  return (const uint16_t *)w->tiles + column / 32 * hk_padded(w->rows) * 32 + row * 32;
-}
-
-INLINE long chunk_of(long length) {
-  long chunks = (length + 767) / 768;
-  return hk_padded((length + chunks - 1) / chunks);
-}
-
+// A part of a weight is followed by its neighbour: the next rows if the call had a part of them,
+// else the next columns.
 void hk_dot_forward(
   const hk_matrix *w, long m, long n0, long n1, long k0, long k1, const hk_operand *a, float *c,
   long ldc, int add, float *scratch
@@ -163,9 +136,13 @@ void hk_dot_forward(
     for (long k = k0; k < k1; k += chunk) {
       long depth = k1 - k < chunk ? k1 - k : chunk;
       for (long q = 0; q < depth; q += 32) hk_dot_turn(tile(w, n, k + q), 32, panel + q * 16);
+      hk_ahead ahead;
+      if (k + chunk < k1) ahead = lines_of(w, n, 32, k + chunk, k + 2 * chunk);
+      else if (n + 32 < hk_padded(w->rows)) ahead = lines_of(w, n + 32, 32, k0, k0 + chunk);
+      else ahead = lines_of(w, 0, 32, k1, k1 + chunk);
       hk_dot_strip(
         m, (depth + 1) / 2, a->words + (k - k0) / 2, a->words_ld, 1, panel, c + n - n0, ldc,
-        add || k > k0);
+        add || k > k0, &ahead);
     }
 }
 
@@ -179,9 +156,13 @@ void hk_dot_backward(
     long depth = n1 - n < chunk ? n1 - n : chunk;
     for (long k = k0; k < k1; k += 32) {
       hk_dot_pair(tile(w, n, k), 32, depth, panel);
+      hk_ahead ahead;
+      if (k + 32 >= k1 && n + chunk < n1) ahead = lines_of(w, n + chunk, chunk, k0, k0 + 32);
+      else if (k + 32 < hk_padded(w->columns)) ahead = lines_of(w, n, depth, k + 32, k + 64);
+      else ahead = lines_of(w, n1, chunk, 0, 32);
       hk_dot_strip(
         m, (depth + 1) / 2, a->words + (n - n0) / 2, a->words_ld, 1, panel, c + k - k0, ldc,
-        add || n > n0);
+        add || n > n0, &ahead);
     }
   }
 }

@@ -2,6 +2,7 @@
 #ifndef HANSE_PRODUCTS_DOT_H
 #define HANSE_PRODUCTS_DOT_H
 #include "CKernels.h"
+#include "ahead.h"
 
 /// Whether the processor has the instructions.
 int hk_dot_available(void);
@@ -20,10 +21,11 @@ void hk_dot_prepare(long rows, long depth, const float *a, long lda, uint32_t *w
 enum { hk_dot_rows = 14 };
 
 /// c[m, 32] = or += Σ over pairs q of a's word times b's, number by number. a's word for row i and
-/// pair q is a[i * a_row + q * a_step]; b is [pairs][32] words.
+/// pair q is a[i * a_row + q * a_step]; b is [pairs][32] words. Meanwhile `next` is fetched, if it
+/// is not null.
 void hk_dot_strip(
   long m, long pairs, const uint32_t *a, long a_row, long a_step, const uint32_t *b, float *c,
-  long ldc, int add);
+  long ldc, int add, const hk_ahead *next);
 
 /// panel[16][32] words from 32 rows of 32 numbers, rows `ld` numbers apart: words of two neighbours
 /// along a row, transposed. Sums run along the rows.

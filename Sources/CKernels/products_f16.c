@@ -24,28 +24,14 @@
 
 enum { chain_of_weights = 96 };
 
-#define INLINE static inline __attribute__((always_inline))
-
-// Brings up to `lines` cache lines of what comes next into the second-level cache.
-INLINE void fetch(hk_f16_ahead *ahead, long lines) {
-  if (lines > ahead->lines) lines = ahead->lines;
-  ahead->lines -= lines;
-  for (; lines > 0; lines--) {
-    _mm_prefetch(ahead->at, _MM_HINT_T1);
-    ahead->at += 64;
-    if (--ahead->left == 0) {
-      ahead->at += ahead->jump;
-      ahead->left = ahead->run;
-    }
-  }
-}
+#include "tiles.h"
 
 // rows × (32 · vectors) sums. Three rows share a pointer, so the addresses are not one long chain;
 // the empty assembly keeps the compiler from making them one.
 INLINE void block(
   const int rows, const int vectors, long k, long chain, const uint32_t *a, long a_row,
   long a_step, const _Float16 *b0, const _Float16 *b1, long ldb, const float *restore, float *c,
-  long ldc, int add, hk_f16_ahead *ahead
+  long ldc, int add, hk_ahead *ahead
 ) {
   _Float16 turned[hk_f16_rows * 64] __attribute__((aligned(64)));
   const uint32_t *left[(hk_f16_rows + 2) / 3];
@@ -92,20 +78,20 @@ INLINE void block(
 
 typedef void (*block_function)(
   long, long, const uint32_t *, long, long, const _Float16 *, const _Float16 *, long,
-  const float *, float *, long, int, hk_f16_ahead *);
+  const float *, float *, long, int, hk_ahead *);
 
 #define BLOCK(n)                                                                               \
   __attribute__((noinline)) static void wide##n(                                               \
     long k, long chain, const uint32_t *a, long a_row, long a_step, const _Float16 *b0,        \
     const _Float16 *b1, long ldb, const float *restore, float *c, long ldc, int add,           \
-    hk_f16_ahead *ahead                                                                        \
+    hk_ahead *ahead                                                                        \
   ) {                                                                                          \
     block(n, 2, k, chain, a, a_row, a_step, b0, b1, ldb, restore, c, ldc, add, ahead);         \
   }                                                                                            \
   __attribute__((noinline)) static void narrow##n(                                             \
     long k, long chain, const uint32_t *a, long a_row, long a_step, const _Float16 *b0,        \
     const _Float16 *b1, long ldb, const float *restore, float *c, long ldc, int add,           \
-    hk_f16_ahead *ahead                                                                        \
+    hk_ahead *ahead                                                                        \
   ) {                                                                                          \
     block(n, 1, k, chain, a, a_row, a_step, b0, b1, ldb, restore, c, ldc, add, ahead);         \
   }
@@ -128,9 +114,9 @@ INLINE long rows_of_block(long left) {
 void hk_f16_strip(
   int two, long m, long k, long chain, const uint32_t *a, long a_row, long a_step,
   const _Float16 *b0, const _Float16 *b1, long ldb, const float *restore, float *c, long ldc,
-  int add, const hk_f16_ahead *next
+  int add, const hk_ahead *next
 ) {
-  hk_f16_ahead ahead = next ? *next : (hk_f16_ahead){0};
+  hk_ahead ahead = next ? *next : (hk_ahead){0};
   // Evenly over all chains of all blocks of rows.
   long bursts = ((m + hk_f16_rows - 1) / hk_f16_rows) * ((k + chain - 1) / chain);
   ahead.burst = bursts ? (ahead.lines + bursts - 1) / bursts : 0;
@@ -145,37 +131,11 @@ void hk_f16_strip(
 
 INLINE void strip(
   int two, long m, long k, const hk_operand *a, long column, const _Float16 *b0,
-  const _Float16 *b1, long ldb, float *c, long ldc, int add, const hk_f16_ahead *ahead
+  const _Float16 *b1, long ldb, float *c, long ldc, int add, const hk_ahead *ahead
 ) {
   hk_f16_strip(
     two, m, k, chain_of_weights, a->words + column, a->words_ld, 1, b0, b1, ldb, a->restore, c,
     ldc, add, ahead);
-}
-
-INLINE void transpose16(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 8; i++) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
-    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-    r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-    r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
-    r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
-  }
 }
 
 // panel[k][64], columns 0…31 of it, from a tile [32 rows][32 k], rows `ld` apart. A word holds two
@@ -198,26 +158,6 @@ void hk_f16_turn_tile(const _Float16 *tile, long ld, _Float16 *panel) {
   }
 }
 
-INLINE const _Float16 *tile(const hk_matrix *w, long row, long column) {
-  return (const _Float16 *)w->tiles + column / 32 * hk_padded(w->rows) * 32 + row * 32;
-}
-
-INLINE long chunk_of(long length) {
-  long chunks = (length + 767) / 768;
-  return hk_padded((length + chunks - 1) / chunks);
-}
-
-// The lines of `rows` rows from n on, of the columns from k up to k1; none beyond the matrix.
-INLINE hk_f16_ahead lines_of(const hk_matrix *w, long n, long rows, long k, long k1) {
-  long tall = hk_padded(w->rows), wide = hk_padded(w->columns);
-  if (n >= tall || k >= wide) return (hk_f16_ahead){0};
-  if (rows > tall - n) rows = tall - n;
-  long columns = (k1 < wide ? hk_padded(k1) : wide) - k;
-  return (hk_f16_ahead){
-    .at = (const char *)tile(w, n, k), .run = rows, .jump = (tall - rows) * 64,
-    .lines = rows * columns / 32};
-}
-
 // A part of a weight is followed by its neighbour: the next rows if the call had a part of them,
 // else the next columns.
 void hk_f16_forward(
@@ -234,7 +174,7 @@ void hk_f16_forward(
         hk_f16_turn_tile(tile(w, n, k + q), 32, panel + q * 64);
         if (two) hk_f16_turn_tile(tile(w, n + 32, k + q), 32, panel + q * 64 + 32);
       }
-      hk_f16_ahead ahead;
+      hk_ahead ahead;
       if (k + chunk < k1) ahead = lines_of(w, n, 64, k + chunk, k + 2 * chunk);
       else if (n + 64 < hk_padded(w->rows)) ahead = lines_of(w, n + 64, 64, k0, k0 + chunk);
       else ahead = lines_of(w, 0, 64, k1, k1 + chunk);
@@ -254,7 +194,7 @@ void hk_f16_backward(
     for (long k = k0; k < k1; k += 64) {
       int two = k1 - k > 32;
       const _Float16 *b0 = tile(w, n, k), *b1 = two ? tile(w, n, k + 32) : b0;
-      hk_f16_ahead ahead;
+      hk_ahead ahead;
       if (k + 64 >= k1 && n + chunk < n1) ahead = lines_of(w, n + chunk, chunk, k0, k0 + 64);
       else if (k + 64 < hk_padded(w->columns)) ahead = lines_of(w, n, depth, k + 64, k + 128);
       else ahead = lines_of(w, n1, chunk, 0, 64);

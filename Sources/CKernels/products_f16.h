@@ -2,6 +2,7 @@
 #ifndef HANSE_PRODUCTS_F16_H
 #define HANSE_PRODUCTS_F16_H
 #include "CKernels.h"
+#include "ahead.h"
 
 /// Whether the processor has the instructions.
 int hk_f16_available(void);
@@ -20,20 +21,13 @@ void hk_f16_prepare(
 /// Rows of sums that stay in registers.
 enum { hk_f16_rows = 14 };
 
-/// What will be read next: `lines` cache lines from `at` on, in runs of `run` with `jump` bytes
-/// between them. `left` and `burst` are the reader's own.
-typedef struct {
-  const char *at;
-  long run, jump, lines, left, burst;
-} hk_f16_ahead;
-
 /// c[m, 32 or 64 if two] = or += restore · a·b. a[i, q] is the word at a[i * a_row + q * a_step], b
 /// is b0[q * ldb] with 32 columns and b1 with 32 more. Sums run in half precision over at most
 /// `chain` steps. Meanwhile `next` is fetched, if it is not null.
 void hk_f16_strip(
   int two, long m, long k, long chain, const uint32_t *a, long a_row, long a_step,
   const _Float16 *b0, const _Float16 *b1, long ldb, const float *restore, float *c, long ldc,
-  int add, const hk_f16_ahead *next);
+  int add, const hk_ahead *next);
 
 /// panel[k][64], columns 0…31 of it, from a tile [32 rows][32 k], rows `ld` apart.
 void hk_f16_turn_tile(const _Float16 *tile, long ld, _Float16 *panel);

@@ -9,8 +9,9 @@ Needs: pip install torch transformers peft gguf safetensors
 Usage: speed_beside_peft.py --hanse .build/release/hanse --model MODEL.gguf [--baseline SCRIPT]
                             [--rounds 2] [--steps 4] [--dtype bf16] [--peft-dtype f32]
                             [--max-isa avx2]
---max-isa holds both back to avx512_fp16, avx512_bf16, avx512, avx2 or portable instructions, by the variables
-that each program reads, so that the figures of a smaller machine can be had on a larger one.
+--max-isa holds both back to avx512_fp16, avx512_bf16, avx512, avx2 or portable instructions, by the
+variables that each program reads, so that the figures of a smaller machine can be had on a larger
+one.
 Without --baseline a step of the same kind in this file is measured. A baseline script takes the
 model and --dtype, --batch, --length, --rank, --steps, and prints a JSON line with
 tokens_per_second and peak_rss_bytes.
