@@ -74,6 +74,28 @@ public struct StatusPage: Page {
   public var freeBytes: UInt64
   /// What somebody should look at, worst first; empty when all is well.
   public var attention: [String]
+  /// How the node has spent its time since it started; nil while it is not running.
+  public var time: TimeSpent?
+
+  /// Seconds by what was being done.
+  public struct TimeSpent: Codable, Sendable, Equatable {
+    /// On the lab's own text, running ahead included.
+    public var training: Double
+    /// Other labs' contributions, and the head.
+    public var judging: Double
+    /// Folding.
+    public var merging: Double
+    /// For other labs.
+    public var waiting: Double
+
+    /// So many seconds each.
+    public init(training: Double, judging: Double, merging: Double, waiting: Double) {
+      self.training = training
+      self.judging = judging
+      self.merging = merging
+      self.waiting = waiting
+    }
+  }
 
   /// A lab as this node sees it.
   public struct LabStatus: Codable, Sendable, Equatable {
@@ -125,7 +147,7 @@ public struct StatusPage: Page {
   public init(
     federation: Named, lab: Named, software: String, activity: NodeActivity, detail: String,
     progress: Double?, head: MergeHead, labs: [LabStatus], heldOut: HeldOutLoss,
-    diskBytes: UInt64, freeBytes: UInt64, attention: [String]
+    diskBytes: UInt64, freeBytes: UInt64, attention: [String], time: TimeSpent? = nil
   ) {
     self.federation = federation
     self.lab = lab
@@ -139,5 +161,6 @@ public struct StatusPage: Page {
     self.diskBytes = diskBytes
     self.freeBytes = freeBytes
     self.attention = attention
+    self.time = time
   }
 }

@@ -18,7 +18,7 @@ extension StatusPage {
     let now =
       activity.rawValue + (progress.map { " \(Figures.fixed($0 * 100, 0)) %" } ?? "")
     let sealed = head.sealed ? style.good("sealed") : style.warn("provisional")
-    return [
+    var lines = [
       line(
         "federation",
         style.strong(PlainText.escape(federation.name)) + "  " + Figures.short(federation.id)),
@@ -33,6 +33,8 @@ extension StatusPage {
       line("disk", "\(Figures.bytes(diskBytes)) used, \(Figures.bytes(freeBytes)) free"),
       line("software", PlainText.escape(software)),
     ]
+    if let time { lines.insert(line("time", time.text), at: lines.count - 1) }
+    return lines
   }
 
   private func heldOutText(_ style: PageStyle) -> String {
@@ -61,6 +63,18 @@ extension StatusPage {
       ])
     }
     return table.lines()
+  }
+}
+
+extension StatusPage.TimeSpent {
+  /// Shares of the whole.
+  var text: String {
+    let all = training + judging + merging + waiting
+    guard all > 0 else { return "just started" }
+    let shares = [
+      ("training", training), ("judging", judging), ("merging", merging), ("waiting", waiting),
+    ].map { "\(Figures.fixed($1 / all * 100, 0)) % \($0)" }
+    return shares.joined(separator: ", ") + " of \(Figures.seconds(all))"
   }
 }
 

@@ -91,7 +91,11 @@ extension NodeCore {
       progress: activity.progress, head: writer.mergeHead(),
       labs: writer.labStatuses(connected: connected, lag: lag), heldOut: HeldOut.read(store),
       diskBytes: try store.diskBytes(), freeBytes: try store.freeBytes(),
-      attention: attention + writer.attention())
+      attention: attention + writer.attention(),
+      time: StatusPage.TimeSpent(
+        training: activity.spent(on: .training), judging: activity.spent(on: .judging),
+        merging: activity.spent(on: .merging),
+        waiting: activity.spent(on: .waiting) + activity.spent(on: .idle)))
   }
 
   func peersPage() -> PeersPage {

@@ -17,7 +17,7 @@ extension NodeCore {
     if activity.kind != kind || activity.detail != detail {
       log.info("\(kind.rawValue): \(detail)")
     }
-    activity.kind = kind
+    activity.begin(kind)
     activity.detail = detail
     activity.progress = nil
     systemd.status("\(kind.rawValue): \(detail)")

@@ -44,6 +44,8 @@ actor NodeCore {
   /// What the round loop is doing, for the status page.
   var activity = Activity()
   nonisolated let systemd = Systemd()
+  /// How often something has changed.
+  private(set) var wakes: UInt64 = 0
   private var waiters: [CheckedContinuation<Void, Never>] = []
 
   /// Opens a home and replays its logs.
@@ -150,18 +152,24 @@ actor NodeCore {
     return boundAddress.map(InterfaceAddresses.reachable) ?? []
   }
 
-  /// Waits until something has changed, or for a second.
-  func change() async {
+  /// Waits until something has changed, or for a second; how often something has.
+  ///
+  /// - Parameter since: what this gave the last time, so that nothing between then and now is
+  ///   missed; nil waits for what is still to come.
+  func change(since seen: UInt64? = nil) async -> UInt64 {
+    if let seen, seen != wakes { return wakes }
     let timer = Task {
       try? await Task.sleep(for: .seconds(1))
       self.wake()
     }
     await withCheckedContinuation { waiters.append($0) }
     timer.cancel()
+    return wakes
   }
 
   /// Lets whoever waits for a change look again.
   func wake() {
+    wakes &+= 1
     let woken = waiters
     waiters = []
     for waiter in woken { waiter.resume() }
@@ -185,9 +193,23 @@ actor NodeCore {
 /// What the round loop is doing.
 struct Activity: Sendable {
   enum Kind: String, Sendable { case waiting, training, judging, merging, idle }
-  var kind = Kind.waiting
+  private(set) var kind = Kind.waiting
+  private var since = NodeCore.clock()
+  private var seconds: [Kind: Double] = [:]
   var detail = "starting"
   var progress: Double?
-  var heldOutStart: Double?
-  var heldOutNow: Double?
+
+  /// From now on this is done.
+  mutating func begin(_ kind: Kind) {
+    let now = NodeCore.clock()
+    seconds[self.kind, default: 0] += now.seconds(since: since)
+    since = now
+    self.kind = kind
+  }
+
+  /// Seconds that were spent on something, until now.
+  func spent(on kind: Kind) -> Double {
+    let current = kind == self.kind ? NodeCore.clock().seconds(since: since) : 0
+    return (seconds[kind] ?? 0) + current
+  }
 }

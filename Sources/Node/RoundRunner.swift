@@ -25,6 +25,8 @@ actor RoundRunner {
   private var losses: [(merge: ContentID, report: LossReport)] = []
   private static let lossesMax = 8
   private var failures = 0
+  /// Whether what takes long is over.
+  private var isOver = false
   /// Whether the base was found to be the charter's. Until then nothing is computed with it.
   private var baseIsChecked = false
 
@@ -54,7 +56,7 @@ actor RoundRunner {
         await core.fetchAgain(contribution)
         await core.set(
           .waiting, "the payload of contribution \(contribution.short) is fetched again")
-        await core.change()
+        _ = await core.change()
       } catch let error as NodeError {
         try await bear(error)
       } catch let error as LedgerError {
@@ -80,10 +82,20 @@ actor RoundRunner {
     switch await core.nextStep(last: last) {
     case .wait(let waiting):
       await core.set(.waiting, core.words(waiting))
-      await core.change()
+      _ = await core.change()
     case .judge(let contribution): try await judge(contribution)
     case .train(let round, let attempt, let rejections):
-      try await train(round: round, attempt: attempt, rejections: rejections)
+      let work = Task {
+        defer { over() }
+        try await self.train(round: round, attempt: attempt, rejections: rejections)
+      }
+      try await finish(work, last: last, unless: { $0.interrupts(trainingFor: round) })
+    case .ahead(let merge):
+      let work = Task {
+        defer { over() }
+        try await self.prepare(merge)
+      }
+      try await finish(work, last: last, unless: { !$0.isAhead(of: merge) })
     case .adopt(let merge): try await adopt(merge)
     case .measure:
       let merge = await core.head
@@ -105,6 +117,31 @@ actor RoundRunner {
     log.error("\(error)")
     await core.set(.waiting, "trying again in \(seconds) s: \(oneLine(error))")
     try? await Task.sleep(for: .seconds(seconds))
+  }
+
+  /// Waits for something that takes long, and leaves it when what is to be done next says so.
+  private func finish(
+    _ work: Task<Void, any Error>, last: UInt32?, unless interrupts: @Sendable (Step) -> Bool
+  ) async throws {
+    isOver = false
+    var seen = await core.wakes
+    await withTaskCancellationHandler {
+      while !isOver, !Task.isCancelled {
+        seen = await core.change(since: seen)
+        if isOver { break }
+        guard interrupts(await core.nextStep(last: last)) else { continue }
+        work.cancel()
+        break
+      }
+    } onCancel: {
+      work.cancel()
+    }
+    do { try await work.value } catch is CancellationError { try Task.checkCancellation() }
+  }
+
+  private func over() {
+    isOver = true
+    Task { await core.wake() }
   }
 
   // MARK: merging
@@ -197,7 +234,7 @@ actor RoundRunner {
     let folded = try await state(of: merge)
     let base = folded.state.adapter.rounded()
     let before = try await loss(of: merge, folded)
-    let state = "run-\(merge.id.short)-\(attempt)"
+    let state = Self.run(from: merge, attempt: attempt)
     removeRuns(but: state)
     let job = trainJob(round: round, attempt: attempt, state: folder(state))
     defer { for path in [job.adapter, job.output] { Self.remove(path) } }
@@ -237,6 +274,30 @@ actor RoundRunner {
     for name in names where name.hasPrefix("run-") && name != current {
       try? FileManager.default.removeItem(atPath: folder(name))
     }
+  }
+
+  /// Trains for the round after a merge that may become the head, and keeps the run for then.
+  private func prepare(_ merge: Hanse_V1_Merge) async throws {
+    let round = merge.frontier.round + 1
+    await core.set(.training, "round \(round), ahead of the others")
+    let base = try await state(of: merge).state.adapter.rounded()
+    let state = Self.run(from: merge, attempt: 1)
+    removeRuns(but: state)
+    var job = trainJob(round: round, attempt: 1, state: folder(state))
+    job.optimiserOut = nil
+    job.keepsState = true
+    defer { for path in [job.adapter, job.output] { Self.remove(path) } }
+    try PEFTFolder.write(base, baseModel: core.configuration.model, to: job.adapter)
+    let core = core
+    _ = try await trainer.train(job) { progress in
+      Task { await core.show(progress) }
+    }
+    await core.handle(.prepared(merge: merge.id))
+  }
+
+  /// The folder of a run's state, by what it is trained from.
+  private static func run(from merge: Hanse_V1_Merge, attempt: UInt32) -> String {
+    "run-\(merge.id.short)-\(attempt)"
   }
 
   private func trainJob(round: UInt32, attempt: UInt32, state: String) -> TrainJob {

@@ -18,6 +18,7 @@ extension Participant {
     case .trained(let message): announce(message)
     case .abstained(let round): abstained = round
     case .measured(let merge): if merge == head.id { measured = merge }
+    case .prepared(let merge): prepared = merge
     default: break
     }
   }
@@ -47,12 +48,14 @@ extension Participant {
       return isShown ? .finish : .wait(.attestations)
     }
     let facts = facts
+    observeLatecomers(before: facts.round)
     if let upTo = rule.leave(facts, now: moment.now) {
       let next = head(upTo: upTo)
       if next.frontier.round > round { return .adopt(next) }
     }
     if let step = ownTraining(facts) { return step }
     if measured != head.id { return .measure }
+    if let step = running(aheadOf: facts, last: last) { return step }
     return .wait(reason(facts))
   }
 
@@ -146,7 +149,7 @@ extension Participant {
 
   // MARK: heads
 
-  private mutating func head(upTo limit: UInt32) -> Hanse_V1_Merge {
+  mutating func head(upTo limit: UInt32) -> Hanse_V1_Merge {
     let held = heldObjects
     return logbook.head(upTo: limit) { $0.object.map(held.contains) ?? false }
   }

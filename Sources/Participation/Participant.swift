@@ -99,6 +99,8 @@ package struct Participant: Sendable {
   var keys: [LabID: PublicKey] = [:]
   /// The merge that the held-out loss was last measured of.
   var measured: ContentID?
+  /// The merge from which the next round's training has been run ahead.
+  var prepared: ContentID?
   /// A round in which training changed nothing.
   var abstained: UInt32?
 
@@ -164,7 +166,7 @@ package struct Participant: Sendable {
     case .objectFound, .objectBegun, .blockStored, .blockRefused, .blockNotStored, .blockServed,
       .objectDamaged:
       takeObject(event)
-    case .workerIsFree, .folded, .judged, .trained, .abstained, .measured: work(event)
+    case .workerIsFree, .folded, .judged, .trained, .abstained, .measured, .prepared: work(event)
     }
     conclude()
     return takeOut()

@@ -55,6 +55,8 @@ package enum ParticipantEvent: Sendable {
   case abstained(round: UInt32)
   /// The held-out loss of this merge was measured.
   case measured(merge: ContentID)
+  /// A ``Step/ahead(_:)`` was carried out to its end.
+  case prepared(merge: ContentID)
 }
 
 /// What a judge measured and what it makes of it.
@@ -137,6 +139,10 @@ package enum Step: Sendable {
   case adopt(Hanse_V1_Merge)
   /// Measure the head on the held-out text, while there is nothing else to do.
   case measure
+  /// Train, while others are waited for, for the round after this merge: what the head will be when
+  /// nothing more comes. The run is kept for when it is, and left as soon as something else is to
+  /// be done.
+  case ahead(Hanse_V1_Merge)
   /// The round to stop after is over and shown to everybody present.
   case finish
 }

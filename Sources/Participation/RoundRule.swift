@@ -4,9 +4,9 @@ import Identities
 /// When a node may leave a round: rounds without a clock.
 ///
 /// It leaves when every lab that is present and trains has been heard and judged, or when a quorum
-/// of them has and a grace has passed that follows from the spread it has seen, or when others have
-/// moved on, or when something is admitted and nothing has happened for several graces: a judge
-/// that keeps silent must hold nobody up. Protocol/Rounds.md.
+/// of them has and a grace has passed that follows from the missing labs' own record, or when
+/// others have moved on, or when something is admitted and nothing has happened for several graces:
+/// a judge that keeps silent must hold nobody up. Protocol/Rounds.md.
 package struct RoundRule: Sendable {
   /// What is known of the round that a node is in.
   package struct Facts {
@@ -38,51 +38,89 @@ package struct RoundRule: Sendable {
 
   /// Least seconds of grace, from the charter.
   package let leastGrace: Double
+  /// Least graces without anything new after which a round is left that has something admitted.
+  package static let patience = 4.0
+  /// Rounds of a lab's record that count.
+  package static let recordMax = 8
+  /// Rounds behind the current one in which a late lab's contribution still tells how slow it is.
+  package static let roundsWatched = 4
+
+  /// What is known of how a round went.
+  private struct Course {
+    var round: UInt32
+    /// When this node came into the round.
+    var began: Instant
+    /// When the first contribution was decided, and whose have been.
+    var firstHeard: Instant?
+    var heard: [LabID] = []
+  }
+
+  /// How long others waited for a lab.
+  private struct Record {
+    var lab: LabID
+    /// Seconds from a round's first decided contribution to this lab's, in the latest rounds.
+    var lags: [Double] = []
+    /// Rounds left without it since it was last heard.
+    var missed = 0
+  }
+
+  /// The latest rounds, ascending.
+  private var courses: [Course] = []
+  /// Sorted by lab.
+  private var records: [Record] = []
   private var quorumSince: Instant?
-  private var quorumRound: UInt32 = 0
-  private var spreads: [Double] = []
-  private var firstHeard: Instant?
   private var known = 0
   private var knownSince: Instant?
-  /// Graces without anything new after which a round is left that has something admitted.
-  package static let patience = 4.0
+  /// What the quorum grants the rest now.
+  package private(set) var grace: Double
 
-  package init(leastGrace: Double) { self.leastGrace = leastGrace }
+  package init(leastGrace: Double) {
+    self.leastGrace = leastGrace
+    grace = leastGrace
+  }
 
-  /// Seconds that a quorum waits for the rest: twice the widest recent spread, at least the
-  /// charter's.
-  package var grace: Double { max(leastGrace, 2 * (spreads.max() ?? 0)) }
+  /// Notes whose contributions to a round are decided; also of rounds that were left already, since
+  /// a lab that came too late has shown how long it takes.
+  package mutating func observe(round: UInt32, decided: [LabID], now: Instant) {
+    guard let index = courses.firstIndex(where: { $0.round == round }) else { return }
+    for lab in decided where !courses[index].heard.contains(lab) {
+      let first = courses[index].firstHeard ?? now
+      courses[index].firstHeard = first
+      courses[index].heard.append(lab)
+      change(lab) { record in
+        record.lags.append(now.seconds(since: first))
+        if record.lags.count > Self.recordMax { record.lags.removeFirst() }
+        record.missed = 0
+      }
+    }
+  }
 
   /// The round to adopt up to, or nil to stay.
   package mutating func leave(_ facts: Facts, now: Instant) -> UInt32? {
-    if quorumRound != facts.round {
-      quorumRound = facts.round
-      quorumSince = nil
-      firstHeard = nil
-      knownSince = nil
-    }
+    enter(facts.round, now)
+    observe(round: facts.round, decided: facts.decided, now: now)
     if knownSince == nil || known != facts.known {
       known = facts.known
       knownSince = now
     }
-    if firstHeard == nil, !facts.decided.isEmpty { firstHeard = now }
     if facts.furthest > facts.round { return facts.furthest - 1 }
     guard !facts.admitted.isEmpty else { return nil }
-    if facts.trainers.allSatisfy(facts.decided.contains) {
-      if let firstHeard { note(spread: now.seconds(since: firstHeard)) }
-      return facts.round
-    }
-    if let knownSince, now.seconds(since: knownSince) >= Self.patience * grace {
-      return facts.round
-    }
-    let heard = facts.trainers.count { facts.decided.contains($0) }
-    guard heard * 2 > facts.trainers.count else {
+    let missing = facts.trainers.filter { !facts.decided.contains($0) }
+    if missing.isEmpty { return facts.round }
+    let course = courses[courses.count - 1]
+    let toFirst = (course.firstHeard ?? now).seconds(since: course.began)
+    let silence = max(Self.patience * leastGrace, 2 * expected(of: missing, unknown: toFirst))
+    if let knownSince, now.seconds(since: knownSince) >= silence { return left(missing, facts) }
+    guard (facts.trainers.count - missing.count) * 2 > facts.trainers.count else {
       quorumSince = nil
       return nil
     }
     let since = quorumSince ?? now
     quorumSince = since
-    return now.seconds(since: since) >= grace ? facts.round : nil
+    // No round is made more than twice as long.
+    let took = since.seconds(since: course.began)
+    grace = max(leastGrace, min(took, expected(of: missing, unknown: took)))
+    return now.seconds(since: since) >= grace ? left(missing, facts) : nil
   }
 
   /// Seconds until the grace ends, while a quorum waits.
@@ -90,8 +128,37 @@ package struct RoundRule: Sendable {
     quorumSince.map { max(0, grace - now.seconds(since: $0)) }
   }
 
-  private mutating func note(spread: Double) {
-    spreads.append(spread)
-    if spreads.count > 8 { spreads.removeFirst() }
+  /// Seconds that the slowest of these labs may still take: twice what it has needed at most
+  /// lately, and half of that again for each round in a row that went by without it; `unknown` for
+  /// whoever has no record.
+  private func expected(of missing: [LabID], unknown: Double) -> Double {
+    missing.map { lab -> Double in
+      let record = records.first { $0.lab == lab }
+      let usual = (record?.lags.max()).map { 2 * $0 } ?? unknown
+      return usual / Double(UInt64(1) << UInt64(min(record?.missed ?? 0, 20)))
+    }.max() ?? 0
+  }
+
+  private mutating func left(_ missing: [LabID], _ facts: Facts) -> UInt32 {
+    for lab in missing { change(lab) { $0.missed += 1 } }
+    return facts.round
+  }
+
+  private mutating func enter(_ round: UInt32, _ now: Instant) {
+    guard courses.last?.round != round else { return }
+    courses.removeAll { $0.round >= round }
+    courses.append(Course(round: round, began: now))
+    if courses.count > Self.roundsWatched { courses.removeFirst() }
+    quorumSince = nil
+    knownSince = nil
+    grace = leastGrace
+  }
+
+  private mutating func change(_ lab: LabID, _ body: (inout Record) -> Void) {
+    let index = records.firstIndex { $0.lab >= lab } ?? records.count
+    if index == records.count || records[index].lab != lab {
+      records.insert(Record(lab: lab), at: index)
+    }
+    body(&records[index])
   }
 }

@@ -14,7 +14,8 @@ extension World {
     let labour: Labour
     let took: Double
     switch step {
-    case .wait, .finish: return
+    // What is run ahead changes nothing that others could see.
+    case .wait, .finish, .ahead: return
     case .judge(let state):
       labour = .judge(state.id, judgement(of: state, by: node))
       took = node.judgeSeconds * draw(0.5, 1.5)
@@ -45,6 +46,7 @@ extension World {
     case .train(let round, let attempt, _): "train round \(round), try \(attempt)"
     case .adopt(let merge): "adopt a merge of round \(merge.frontier.round)"
     case .measure: "measure"
+    case .ahead(let merge): "train ahead from a merge of round \(merge.frontier.round)"
     case .finish: "finish"
     }
   }

@@ -97,6 +97,9 @@ public struct TrainJob: Codable, Sendable, Equatable {
   /// A folder of this job alone, where a worker that can keeps the state of the run while it goes
   /// on, and finds it again when the same job comes a second time; nil keeps none.
   public var state: String?
+  /// Whether the state is to be kept when the run is over too, so that the same job, when it comes
+  /// again, is done at once; nil: it is not.
+  public var keepsState: Bool?
 
   /// A round with the usual settings.
   public init(

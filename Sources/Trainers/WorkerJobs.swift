@@ -59,16 +59,25 @@ public final class WorkerJobs {
         ?? job.optimiserIn.map { try AdamW.read(from: $0, count: start.layout.count) },
       stepsDone: saved?.facts.stepsDone ?? 0)
     var lastSaved = ContinuousClock.now
-    let report = try trainer.run { step in
-      if let state = job.state, ContinuousClock.now - lastSaved >= savingInterval {
-        try SavedRun(trainer: trainer, base: checkpoint, baseModel: path).writeState(to: state)
-        lastSaved = .now
-      }
-      try progress(
-        WorkerProgress(
-          phase: "training", done: step.step, all: job.steps, loss: step.loss,
-          tokensPerSecond: Double(step.tokens) / max(step.seconds, 1e-9)))
+    func save() throws {
+      guard let state = job.state else { return }
+      try SavedRun(trainer: trainer, base: checkpoint, baseModel: path).writeState(to: state)
+      lastSaved = .now
     }
+    let report = try trainer.run { step in
+      if ContinuousClock.now - lastSaved >= savingInterval { try save() }
+      do {
+        try progress(
+          WorkerProgress(
+            phase: "training", done: step.step, all: job.steps, loss: step.loss,
+            tokensPerSecond: Double(step.tokens) / max(step.seconds, 1e-9)))
+      } catch {
+        // Given up between two steps: what was done so far is there when the job comes again.
+        try save()
+        throw error
+      }
+    }
+    if job.keepsState == true, report.steps > 0 { try save() }
     let after = try measure(trainer.adapter, on: heldOut, phase: "measuring after", progress)
     try job.optimiserOut.map { try trainer.optimiser.write(to: $0) }
     try write(trainer.adapter, to: job.output)

@@ -73,7 +73,8 @@ enum Samples {
         lab: hostile, trains: nil, connected: false, lagSeconds: 7265, lastRound: nil,
         headMerge: head.id, stateRoot: id("x")),
     ], heldOut: .init(start: 2.5, now: 2.25), diskBytes: 123_456_789, freeBytes: 9_876_543_210,
-    attention: ["bremen has not been heard of for 2 h"])
+    attention: ["bremen has not been heard of for 2 h"],
+    time: .init(training: 3600, judging: 420, merging: 30, waiting: 950))
 
   static let peers = PeersPage(peers: [
     .init(
