@@ -45,8 +45,53 @@ public enum GossipLimits {
   public static let overlapSeconds = 2.0
   /// Connections kept to one lab; the third closes the oldest.
   public static let connectionsPerLab = 2
-  /// Labs dialled at most: a full mesh beyond this is the work of partial views.
+  /// Labs of a roster up to which every two keep a connection: 120 in all, and each entry crosses
+  /// each member's wire once.
+  public static let fullMeshLabs = 16
+  /// Connections at most, beyond which nobody is dialled.
   public static let meshLabs = 128
+
+  /// Neighbours that a lab keeps among more than 16: HyParView's number, which keeps 100 labs in
+  /// one piece when a third of them is gone.
+  public static let neighboursWanted = 5
+  /// Neighbours that a lab accepts: room for everybody to find as many as it wants.
+  public static let neighboursMost = 8
+  /// Neighbours accepted above that from labs that have none.
+  public static let urgentNeighbours = 4
+  /// Seconds in which a lab says whether it wants us as a neighbour.
+  public static let neighbourAnswerSeconds = 10.0
+  /// Seconds for which a lab that had enough neighbours is not asked again.
+  public static let restSeconds = 60.0
+  /// Seconds between two visits to a lab that is no neighbour: a healed split is noticed within
+  /// one of them, since half of all labs call on the other half.
+  public static let shuffleSeconds = 30.0
+  /// Share of the visits that make a neighbour in the place of an idle one, so that two halves
+  /// grow together again.
+  public static let exchangeShare = 0.25
+  /// Share of the dials that go to labs that somebody has lately heard of; the rest looks for those
+  /// that nobody has.
+  public static let presentShare = 0.75
+  /// Seconds without use after which a visitor takes its leave.
+  public static let visitSeconds = 5.0
+  /// Seconds without use after which a visitor is shown out: longer than it means to stay.
+  public static let visitorSeconds = 30.0
+  /// Links to labs that are no neighbours, kept at once.
+  public static let visitsMost = 16
+  /// Visits at once while a node asks more than half of the labs where its own log ends.
+  public static let surveyVisits = 4
+  /// Seconds that such a visit takes: the hello has said it.
+  public static let surveySeconds = 1.0
+  /// Visits at once for objects that nobody connected has.
+  public static let fetchVisits = 2
+  /// Seconds that an object is waited for before a lab is visited that should have it: neighbours
+  /// may be about to have it.
+  public static let lonelySeconds = 5.0
+  /// Seconds that a push is waited for when a neighbour has announced the entry: longer than a way
+  /// of a few hops. A slower link of the tree is replaced by the faster one.
+  public static let treeSeconds = 1.0
+  /// Seconds for which a lab that somebody heard counts as present: word of it needs up to 30 for
+  /// each hop.
+  public static let presentSeconds = 180.0
 
   /// Bytes of a block: small enough that control frames overtake it, large enough that a request
   /// for each costs nothing.

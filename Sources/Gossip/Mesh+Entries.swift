@@ -75,7 +75,7 @@ extension Mesh {
     if logs[head.lab] == nil { logs[head.lab] = Log() }
     logs[head.lab]?.append(head)
     for lab in behind.keys where lab != head.lab { logs[lab]?.deferredUntil = nil }
-    for peer in peers.keys { pass(entry, head, to: peer, now) }
+    for peer in linkedLabs { pass(entry, head, to: peer, now) }
   }
 
   /// Pushes an entry to a peer, or notes that it is to be announced a little later.
@@ -83,20 +83,21 @@ extension Mesh {
     guard let peer = peers[lab], let id = route(to: lab) else { return }
     let known = peer.known[head.lab]?.sequence ?? 0
     guard known < head.sequence, logs[head.lab]?.fork == nil else { return }
-    let eager = head.lab == self.lab || peer.grafted[head.lab].map { now < $0 } ?? false
-    guard eager, known + 1 == head.sequence else {
+    guard isEager(peer, for: head.lab, now), known + 1 == head.sequence else {
       peers[lab]?.announcing[head.lab] = true
-      if peer.announceAt == nil {
-        let due = now.adding(seconds: jittered(GossipLimits.announceSeconds))
-        peers[lab]?.announceAt = due
-      }
-      return
+      return announceSoon(to: lab, now)
     }
     var entries = Hanse_V1_Entries()
     entries.entries = [entry.signed]
     send(.entries(entries), on: id)
     pushed += 1
     peers[lab]?.known[head.lab] = Known(sequence: head.sequence, entry: head.entry)
+  }
+
+  mutating func announceSoon(to lab: LabID, _ now: Instant) {
+    guard peers[lab]?.announceAt == nil else { return }
+    let due = now.adding(seconds: jittered(GossipLimits.announceSeconds))
+    peers[lab]?.announceAt = due
   }
 
   // MARK: - What peers have
@@ -133,9 +134,7 @@ extension Mesh {
     peers[lab]?.known[head.lab] = Known(sequence: head.sequence, entry: head.entry)
     guard let log = logs[head.lab] else { return }
     if head.sequence > log.sequence {
-      if !behind.contains(head.lab), head.lab != lab, route(to: head.lab) != nil {
-        logs[head.lab]?.patientUntil = now.adding(seconds: GossipLimits.patientSeconds)
-      }
+      awaitPush(of: head, announcedBy: lab, now)
       behind[head.lab] = true
     } else if log.entry(at: head.sequence) != head.entry, peers[lab]?.compared[head.lab] != head {
       // Their log ends inside of ours, or beside it: only storage knows whether it is a branch.
@@ -189,8 +188,9 @@ extension Mesh {
       if let until = peers[peer]?.unhelpful[lab], now < until { continue }
       guard let id = route(to: peer), links[id]?.asking == nil else { continue }
       // The author first: its word is what others pass on. Then who has kept its promises best;
-      // not who claims most, since that costs nothing.
-      let rank = peer == lab ? -1 : peers[peer]?.faults[.brokenPromise] ?? 0
+      // not who claims most, since that costs nothing. In a tree who announced it first is near.
+      let promises = peers[peer]?.faults[.brokenPromise] ?? 0
+      let rank = peer == lab ? -1 : 2 * promises + (peer == log.announcedBy ? 0 : 1)
       if best.map({ rank < $0.rank }) ?? true { best = (rank, id) }
     }
     guard claimed else {
@@ -203,6 +203,7 @@ extension Mesh {
     let limit = min(UInt64(GossipLimits.entriesPerRequest), allowed - own)
     logs[lab]?.askedOf = best.id
     logs[lab]?.patientUntil = nil
+    if let peer = links[best.id]?.lab { graft(peer) }
     ask(
       best.id,
       EntryRequest(
@@ -267,7 +268,7 @@ extension Mesh {
       return fault(.tooManyRequests, on: id, "too many requests for entries at once", now)
     }
     links[id]?.sending += 1
-    if lab != self.lab && lab != link.lab && logs.contains(lab) {
+    if !isSparse && lab != self.lab && lab != link.lab && logs.contains(lab) {
       peers[link.lab]?.grafted[lab] = now.adding(seconds: GossipLimits.graftSeconds)
     }
     out.append(

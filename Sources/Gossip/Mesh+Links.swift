@@ -20,7 +20,7 @@ extension Mesh {
       peers[member.lab]?.addressIndex = 0
       peers[member.lab]?.dialDelay = GossipLimits.dialFirstSeconds
       // Of two that start together the smaller dials, so that one connection is enough.
-      let wait = isNew && member.lab < lab ? GossipLimits.politeSeconds : 0
+      let wait = isNew && member.lab < lab && !isSparse ? GossipLimits.politeSeconds : 0
       let due = now.adding(seconds: jittered(wait))
       peers[member.lab]?.nextDial = due
     }
@@ -40,9 +40,11 @@ extension Mesh {
     peers[lab]?.lastAddress = address
     peers[lab]?.lastHeard = now
     links[id] = Link(
-      id: id, lab: lab, address: address, dialledByUs: dialledByUs, since: now, lastHeard: now)
+      id: id, lab: lab, address: address, dialledByUs: dialledByUs, since: now, lastHeard: now,
+      lastUse: now)
     peers[lab]?.links.append(id)
     sendHello(on: id)
+    boundVisits(newest: id, now)
     let ids = peers[lab]?.links ?? []
     guard ids.count > 1 else { return }
     for other in ids { links[other]?.rivalSince = now }
@@ -96,6 +98,9 @@ extension Mesh {
       behind[asking.lab] = true
     }
     if peers[link.lab]?.links.isEmpty == true {
+      noteSeen(link.lab, at: link.lastHeard, now)
+      peers[link.lab]?.bond.isNeighbour = false
+      peers[link.lab]?.bond.askedAt = nil
       peers[link.lab]?.window = GossipLimits.windowFirst
       let steady = now.seconds(since: link.since) >= GossipLimits.steadySeconds
       let delay =
@@ -144,6 +149,7 @@ extension Mesh {
     guard let link = links[id] else { return }
     links[id]?.lastHeard = now
     peers[link.lab]?.lastHeard = now
+    if isTraffic(frame) { links[id]?.lastUse = now }
     if case .hello(let hello)? = frame.kind { return greet(hello, on: id, now) }
     if case .goodbye(let goodbye)? = frame.kind {
       peers[link.lab]?.lastError = "said goodbye: \(printable(goodbye.reason))"
@@ -155,12 +161,15 @@ extension Mesh {
       return
     }
     switch frame.kind {
-    case .heads(let heads): receivedHeads(heads.heads, on: id, now)
+    case .heads(let heads):
+      receivedHeads(heads.heads, on: id, now)
+      receivedSeen(heads.seen, on: id, now)
     case .entries(let entries): receivedEntries(entries.entries, on: id, now)
     case .wantEntries(let want): serveEntries(want, on: id, now)
     case .wantObject(let want): queueBlock(want, on: id, now)
     case .block(let block): receivedBlock(block, on: id, now)
     case .have(let have): receivedHave(have, on: id)
+    case .neighbour(let neighbour): received(neighbour, from: link.lab, now)
     case .ping(let ping):
       var pong = Hanse_V1_Pong()
       pong.nonce = ping.nonce
@@ -169,6 +178,14 @@ extension Mesh {
     case .joinRequest, .joinAnswer: fault(.outOfTurn, on: id, "a guest's frame", now)
     // A kind that this version does not know: for a later one to use.
     case nil, .hello, .goodbye: break
+    }
+  }
+
+  /// Whether a frame carries or asks for entries or blocks.
+  private func isTraffic(_ frame: Hanse_V1_Frame) -> Bool {
+    switch frame.kind {
+    case .entries, .wantEntries, .wantObject, .block: true
+    default: false
     }
   }
 
@@ -202,6 +219,10 @@ extension Mesh {
     peers[peer]?.reportedOwn = 0
     let firstHeads = now.adding(seconds: jittered(GossipLimits.headsSeconds))
     peers[peer]?.nextHeads = firstHeads
+    peers[peer]?.arriving.removeAll()
+    links[id]?.lastUse = now
+    noteSeen(peer, at: now, now)
+    renewBond(with: peer, on: id, now)
     ping(id, now)
     if !held.order.isEmpty {
       var have = Hanse_V1_Have()

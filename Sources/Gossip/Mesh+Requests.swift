@@ -84,7 +84,7 @@ extension Mesh {
     return strangers.randomElement(using: &generator)
   }
 
-  private func isHolder(_ lab: LabID, of fetch: ObjectFetch) -> Bool {
+  func isHolder(_ lab: LabID, of fetch: ObjectFetch) -> Bool {
     fetch.hints.contains(lab) || peers[lab]?.holds.contains(fetch.object) == true
   }
 

@@ -10,11 +10,15 @@ extension Mesh {
     lastTick = now
     if gap > GossipLimits.ownSleepSeconds { forgive(gap) }
     for id in links.keys { watch(id, now) }
-    for lab in peers.keys {
+    for lab in linkedLabs {
       settleRivals(of: lab, now)
       settleDelay(of: lab, now)
-      dialIfDue(lab, now)
       announceIfDue(lab, now)
+    }
+    if isSparse {
+      tendNeighbours(now)
+    } else {
+      for lab in peers.keys { dialIfDue(lab, now) }
     }
     trickle(now)
     checkEntryDeadlines(now)
@@ -64,13 +68,21 @@ extension Mesh {
   }
 
   private mutating func dialIfDue(_ lab: LabID, _ now: Instant) {
-    guard let peer = peers[lab], peer.links.isEmpty, peer.nextDial <= now else { return }
-    if let since = peer.dialling, now.seconds(since: since) < GossipLimits.dialLostSeconds {
-      return
-    }
-    guard peer.addressIndex < peer.addresses.count, links.count < GossipLimits.meshLabs else {
-      return
-    }
+    guard let peer = peers[lab], peer.links.isEmpty, peer.nextDial <= now,
+      !isDialling(peer, now)
+    else { return }
+    dial(lab, for: .neighbour, now)
+  }
+
+  func isDialling(_ peer: Peer, _ now: Instant) -> Bool {
+    peer.dialling.map { now.seconds(since: $0) < GossipLimits.dialLostSeconds } ?? false
+  }
+
+  mutating func dial(_ lab: LabID, for purpose: Bond.Purpose, _ now: Instant) {
+    guard let peer = peers[lab], peer.addressIndex < peer.addresses.count,
+      links.count < GossipLimits.meshLabs
+    else { return }
+    peers[lab]?.bond.purpose = purpose
     peers[lab]?.dialling = now
     peers[lab]?.lastAddress = peer.addresses[peer.addressIndex]
     out.append(.dial(lab, address: peer.addresses[peer.addressIndex]))
@@ -82,23 +94,30 @@ extension Mesh {
       let next = GossipLimits.headsSeconds * (0.9 + 0.2 * generator.nextUnit())
       peers[lab]?.nextHeads = now.adding(seconds: next)
       peers[lab]?.announcing.removeAll()
+      peers[lab]?.arriving.removeAll()
       peers[lab]?.announceAt = nil
-      return sendHeads(ownHeads(), on: id)
+      let seen = isSparse ? peers.keys.filter { $0 != lab }.compactMap { self.seen($0, now) } : []
+      return sendHeads(ownHeads(), seen: seen, on: id)
     }
     guard let due = peer.announceAt, due <= now else { return }
     peers[lab]?.announceAt = nil
     peers[lab]?.announcing.removeAll()
+    peers[lab]?.arriving.removeAll()
+    let seen = peer.arriving.keys.compactMap { self.seen($0, now) }
     let news = peer.announcing.keys.compactMap { log in
       logs[log]?.head.flatMap { head in
         (peer.known[log]?.sequence ?? 0) < head.sequence ? head.wire : nil
       }
     }
-    if !news.isEmpty { sendHeads(news, on: id) }
+    if !news.isEmpty || !seen.isEmpty { sendHeads(news, seen: seen, on: id) }
   }
 
-  private mutating func sendHeads(_ heads: [Hanse_V1_LogPosition], on id: ConnectionID) {
+  private mutating func sendHeads(
+    _ heads: [Hanse_V1_LogPosition], seen: [Hanse_V1_Seen], on id: ConnectionID
+  ) {
     var message = Hanse_V1_Heads()
     message.heads = heads
+    message.seen = seen
     send(.heads(message), on: id)
   }
 

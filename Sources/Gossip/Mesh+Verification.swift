@@ -21,8 +21,9 @@ extension Mesh {
       }
       answered = answered || entry.lab == link.asking?.lab
       learn(link.lab, of: entry.lab, entry.sequence, entry.id)
-      let isBranch = link.asking?.isBranch == true && entry.lab == link.asking?.lab
-      guard accepts(entry, from: link.lab, isBranch: isBranch) else { continue }
+      let isAsked = entry.lab == link.asking?.lab
+      let isBranch = link.asking?.isBranch == true && isAsked
+      guard accepts(entry, from: link.lab, isBranch: isBranch, isAsked: isAsked) else { continue }
       batch.append(entry)
       pending.append(
         PendingEntry(
@@ -50,10 +51,13 @@ extension Mesh {
   }
 
   /// Whether an entry may be new and goes on with what is here or on its way.
-  private mutating func accepts(_ entry: Entry, from peer: LabID, isBranch: Bool) -> Bool {
+  private mutating func accepts(
+    _ entry: Entry, from peer: LabID, isBranch: Bool, isAsked: Bool
+  ) -> Bool {
     guard let log = logs[entry.lab], entry.federation == federation else { return false }
     if inVerification.contains(entry.id) || log.entry(at: entry.sequence) == entry.id {
       count(1, \.duplicateEntries, from: peer)
+      if !isAsked { prune(peer, entry) }
       return false
     }
     guard inVerification.count < GossipLimits.entriesInVerification,
@@ -70,6 +74,7 @@ extension Mesh {
       behind[entry.lab] = true
       return false
     }
+    logs[entry.lab]?.deliverer = (peer, entry.sequence)
     return true
   }
 

@@ -5,11 +5,12 @@ import Records
 
 /// Who is near, who holds what, what to fetch: the network side of a node as a state machine.
 ///
-/// Every pair of members keeps one connection. A lab's new entries are pushed by the lab itself to
-/// everyone it is connected to; other peers announce them a moment later and are asked by whoever
-/// still lacks them, so a full mesh carries each entry once and a sparse one loses nothing. Objects
-/// are pulled block by block. No socket, clock or chance of its own: ``handle(_:now:)`` is told
-/// what happened and says what to do. See Protocol/Wire.md.
+/// Up to 16 labs every pair of members keeps one connection. A lab's new entries are pushed by the
+/// lab itself to everyone it is connected to; other peers announce them a moment later and are
+/// asked by whoever still lacks them, so a full mesh carries each entry once and a sparse one loses
+/// nothing. Among more labs each keeps a few neighbours, and entries go along the links of a tree.
+/// Objects are pulled block by block. No socket, clock or chance of its own: ``handle(_:now:)`` is
+/// told what happened and says what to do. See Protocol/Wire.md.
 public struct Mesh: Sendable {
   /// This node's lab.
   public let lab: LabID
@@ -19,7 +20,10 @@ public struct Mesh: Sendable {
   /// How signed bytes become entries.
   package var reading: any EntryReading = PlainEntryReading()
 
+  /// The other labs of the current roster.
   var members = OrderedTable<LabID, Member>()
+  var rosterCount: Int { members.count + 1 }
+  var nextVisit: Instant
   /// Every lab whose log is kept.
   var logs = OrderedTable<LabID, Log>()
   var peers = OrderedTable<LabID, Peer>()
@@ -60,6 +64,7 @@ public struct Mesh: Sendable {
     self.generator = generator
     lastTick = now
     trickledAt = now
+    nextVisit = now
   }
 
   /// Takes in what happened and says what is to be done, in order.
@@ -156,8 +161,14 @@ struct Log: Sendable {
   /// Entries of another branch that are still to be asked for.
   var branchWanted: BranchWish?
   var deferredUntil: Instant?
-  /// Until then the author's own push is awaited rather than asking whoever announced it.
+  /// Until then the author's own push is awaited rather than asking whoever announced it; among
+  /// more than 16 labs, the push of any neighbour.
   var patientUntil: Instant?
+  /// The own end for which a push is awaited, and who announced first what follows it.
+  var patientAt: UInt64?
+  var announcedBy: LabID?
+  /// Which peer sent the newest entry, and its sequence.
+  var deliverer: (lab: LabID, sequence: UInt64)?
 
   var sequence: UInt64 { head?.sequence ?? 0 }
 

@@ -23,6 +23,8 @@ struct ObjectFetch: Sendable {
   /// Nothing is asked for until then: our own storage failed.
   var pausedUntil: Instant?
   var failures = 0
+  /// Since when no connected lab has it.
+  var lonelySince: Instant?
 
   init(object: ContentID, plan: BlockPlan?, hints: [LabID], urgency: UInt64) {
     self.object = object

@@ -17,6 +17,13 @@ struct Peer: Sendable {
   var lastAddress: String?
   var lastError: String?
 
+  // Among more labs than a full mesh holds.
+  var bond = Bond()
+  /// When the lab was last heard, here or by others.
+  var lastSeen: Instant?
+  /// Labs that have come and that the peer is still to be told of.
+  var arriving = OrderedTable<LabID, Bool>()
+
   // Entries.
   /// Where logs end there, as reported, received from it or sent to it.
   var known = OrderedTable<LabID, Known>()
@@ -82,6 +89,13 @@ struct Link: Sendable {
   var serveQueue: [BlockKey] = []
   var serving = 0
   var sending = 0
+  /// When entries or blocks last crossed it.
+  var lastUse: Instant
+
+  /// Something is asked for, or answered, over it.
+  var isBusy: Bool {
+    asking != nil || !asked.isEmpty || !serveQueue.isEmpty || serving > 0 || sending > 0
+  }
 }
 
 /// A block of an object.

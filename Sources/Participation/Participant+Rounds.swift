@@ -218,7 +218,7 @@ extension Participant {
       let working = round + 1
       var facts = RoundRule.Facts(
         round: working, trainers: [], admitted: [], decided: [], furthest: 0)
-      let connected = mesh.connectedLabs
+      let connected = mesh.presentLabs
       for seat in logbook.roster.members {
         let trains =
           seat.lab == lab
@@ -276,7 +276,7 @@ extension Participant {
   /// more.
   private var isShown: Bool {
     mutating get {
-      let connected = mesh.connectedLabs
+      let connected = mesh.presentLabs
       let attested = connected.allSatisfy { lab in
         newestAttestation(of: lab).map { $0.merge.frontier.round >= round } ?? false
       }

@@ -13,6 +13,8 @@ final class Swarm {
     var loss = 0.0
     /// Chance, at each frame, that its connection breaks.
     var breaks = 0.0
+    /// Seconds between two ticks of a node.
+    var tick = 0.25
   }
 
   struct Wire {
@@ -30,6 +32,8 @@ final class Swarm {
       case .event(let node, _), .tick(let node): node
       }
     }
+
+    var isTick: Bool { if case .tick = self { true } else { false } }
   }
 
   var conditions = Conditions()
@@ -61,8 +65,8 @@ final class Swarm {
       SwarmNode(index: index, key: key, federation: federation, seed: seed &+ UInt64(index))
     }
     let labs = nodes.map(\.lab)
+    let members = roster
     for index in nodes.indices {
-      let members = nodes.map { Member(lab: $0.lab, addresses: ["\($0.index):1"]) }
       tell(index, .members(members, logs: labs))
       schedule(0.01 * Double(index), .tick(index))
     }
@@ -79,6 +83,7 @@ final class Swarm {
       pop()
       time = max(time, next.time)
       let node = next.happening.node
+      guard !nodes[node].isDown || next.happening.isTick else { continue }
       guard nodes[node].wakesAt <= time else {
         schedule(nodes[node].wakesAt - time, next.happening)
         continue
@@ -86,8 +91,8 @@ final class Swarm {
       switch next.happening {
       case .event(_, let event): tell(node, event)
       case .tick:
-        tell(node, .tick)
-        schedule(0.25, .tick(node))
+        if !nodes[node].isDown { tell(node, .tick) }
+        schedule(conditions.tick, .tick(node))
       }
     }
     if !done() { time = max(time, end) }
@@ -113,6 +118,39 @@ final class Swarm {
       let ends = wires[index].ends
       if ends == (left, right) || ends == (right, left) { breakWire(index, "cut") }
     }
+  }
+
+  /// A node's process dies: its connections break, and what it knew of them is gone.
+  func crash(_ node: Int) {
+    for index in wires.indices.reversed()
+    where wires[index].ends.left == node || wires[index].ends.right == node {
+      breakWire(index, "reset")
+    }
+    nodes[node].isDown = true
+  }
+
+  /// A crashed node starts again with what its storage holds.
+  func revive(_ node: Int) {
+    nodes[node].isDown = false
+    nodes[node].start(seed: generator.next(), now: now)
+    tell(node, .members(roster, logs: nodes.map(\.lab)))
+    for other in nodes.indices {
+      guard let last = nodes[node].logs[nodes[other].lab]?.last else { continue }
+      tell(node, .head(Head(last)))
+    }
+    for object in nodes[node].complete.sorted() { tell(node, .held(object)) }
+  }
+
+  /// Every node and where it may be dialled.
+  private var roster: [Member] {
+    nodes.map { Member(lab: $0.lab, addresses: $0.isDialable ? ["\($0.index):1"] : []) }
+  }
+
+  /// Makes nodes that others cannot dial, as behind a NAT.
+  func hide(_ hidden: some Sequence<Int>) {
+    for node in hidden { nodes[node].isDialable = false }
+    let members = roster
+    for node in nodes.indices { tell(node, .members(members, logs: nodes.map(\.lab))) }
   }
 
   func connections(between left: Int, _ right: Int) -> Int {
@@ -144,7 +182,7 @@ final class Swarm {
 
   private func dial(_ lab: LabID, _ address: String, from node: Int) {
     guard let target = nodes.firstIndex(where: { $0.lab == lab }), !forbidden(node, target),
-      nodes[target].wakesAt <= time
+      nodes[target].wakesAt <= time, !nodes[target].isDown
     else {
       return schedule(
         0.01, .event(node, .dialFailed(lab, address: address, reason: "unreachable")))

@@ -18,6 +18,9 @@ struct SwarmNode {
   var mesh: Mesh
   /// Until then the process is stopped; what comes for it waits.
   var wakesAt = 0.0
+  /// The process is dead.
+  var isDown = false
+  var isDialable = true
   var logs: [LabID: [Entry]] = [:]
   /// Entries that stand beside ours at one sequence.
   var evidence: [LabID: [UInt64: Entry]] = [:]
@@ -37,9 +40,20 @@ struct SwarmNode {
     self.key = key
     self.federation = federation
     lab = LabID(firstKey: key.publicKey)
-    mesh = Mesh(
+    mesh = Self.mesh(lab, federation, seed, Instant(nanoseconds: 0))
+  }
+
+  private static func mesh(
+    _ lab: LabID, _ federation: ContentID, _ seed: UInt64, _ now: Instant
+  ) -> Mesh {
+    Mesh(
       lab: lab, federation: federation, software: "swarm", generator: SeededGenerator(seed: seed),
-      now: Instant(nanoseconds: 0))
+      now: now)
+  }
+
+  /// A new process: a mesh that knows nothing yet.
+  mutating func start(seed: UInt64, now: Instant) {
+    mesh = Self.mesh(lab, federation, seed, now)
   }
 
   /// A new entry of this node's lab; `salt` makes two at one place differ.

@@ -114,6 +114,14 @@ public nonisolated struct Hanse_V1_Frame: Sendable {
     set {kind = .have(newValue)}
   }
 
+  public var neighbour: Hanse_V1_Neighbour {
+    get {
+      if case .neighbour(let v)? = kind {return v}
+      return Hanse_V1_Neighbour()
+    }
+    set {kind = .neighbour(newValue)}
+  }
+
   public var joinRequest: Hanse_V1_JoinRequest {
     get {
       if case .joinRequest(let v)? = kind {return v}
@@ -143,6 +151,7 @@ public nonisolated struct Hanse_V1_Frame: Sendable {
     case pong(Hanse_V1_Pong)
     case goodbye(Hanse_V1_Goodbye)
     case have(Hanse_V1_Have)
+    case neighbour(Hanse_V1_Neighbour)
     case joinRequest(Hanse_V1_JoinRequest)
     case joinAnswer(Hanse_V1_JoinAnswer)
 
@@ -178,6 +187,38 @@ public nonisolated struct Hanse_V1_Heads: Sendable {
   // methods supported on all messages.
 
   public var heads: [Hanse_V1_LogPosition] = []
+
+  /// among more than 16 labs: who is there
+  public var seen: [Hanse_V1_Seen] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A lab that was heard of so many seconds ago, by the sender or by whom the sender heard it from.
+public nonisolated struct Hanse_V1_Seen: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var lab: Data = Data()
+
+  public var seconds: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Where two labs stand to each other among more than 16.
+public nonisolated struct Hanse_V1_Neighbour: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1 wanted, 2 urgently wanted, 3 enough, 4 eager, 5 lazy
+  public var word: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -246,13 +287,30 @@ public nonisolated struct Hanse_V1_Block: Sendable {
   public init() {}
 }
 
-/// Objects that have become complete here, so that others may ask.
+/// Objects that have become complete here, and blocks of others, so that peers may ask.
 public nonisolated struct Hanse_V1_Have: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   public var objects: [Data] = []
+
+  public var parts: [Hanse_V1_Part] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Which blocks are held of an object that is not complete: a bit each, the lowest first.
+public nonisolated struct Hanse_V1_Part: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var object: Data = Data()
+
+  public var blocks: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -363,7 +421,7 @@ fileprivate nonisolated let _protobuf_package = "hanse.v1"
 
 nonisolated extension Hanse_V1_Frame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Frame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heads\0\u{1}entries\0\u{3}want_entries\0\u{3}want_object\0\u{1}block\0\u{1}ping\0\u{1}pong\0\u{1}goodbye\0\u{1}have\0\u{4}\u{6}join_request\0\u{3}join_answer\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heads\0\u{1}entries\0\u{3}want_entries\0\u{3}want_object\0\u{1}block\0\u{1}ping\0\u{1}pong\0\u{1}goodbye\0\u{1}have\0\u{1}neighbour\0\u{4}\u{5}join_request\0\u{3}join_answer\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -501,6 +559,19 @@ nonisolated extension Hanse_V1_Frame: SwiftProtobuf.Message, SwiftProtobuf._Mess
           self.kind = .have(v)
         }
       }()
+      case 11: try {
+        var v: Hanse_V1_Neighbour?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .neighbour(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .neighbour(v)
+        }
+      }()
       case 16: try {
         var v: Hanse_V1_JoinRequest?
         var hadOneofValue = false
@@ -578,6 +649,10 @@ nonisolated extension Hanse_V1_Frame: SwiftProtobuf.Message, SwiftProtobuf._Mess
       guard case .have(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
+    case .neighbour?: try {
+      guard case .neighbour(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
     case .joinRequest?: try {
       guard case .joinRequest(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
@@ -645,7 +720,7 @@ nonisolated extension Hanse_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Hanse_V1_Heads: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Heads"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}heads\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}heads\0\u{1}seen\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -654,6 +729,7 @@ nonisolated extension Hanse_V1_Heads: SwiftProtobuf.Message, SwiftProtobuf._Mess
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.heads) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.seen) }()
       default: break
       }
     }
@@ -663,11 +739,80 @@ nonisolated extension Hanse_V1_Heads: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.heads.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.heads, fieldNumber: 1)
     }
+    if !self.seen.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.seen, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Hanse_V1_Heads, rhs: Hanse_V1_Heads) -> Bool {
     if lhs.heads != rhs.heads {return false}
+    if lhs.seen != rhs.seen {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Hanse_V1_Seen: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Seen"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lab\0\u{1}seconds\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.lab) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.seconds) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.lab.isEmpty {
+      try visitor.visitSingularBytesField(value: self.lab, fieldNumber: 1)
+    }
+    if self.seconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.seconds, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Hanse_V1_Seen, rhs: Hanse_V1_Seen) -> Bool {
+    if lhs.lab != rhs.lab {return false}
+    if lhs.seconds != rhs.seconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Hanse_V1_Neighbour: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Neighbour"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}word\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.word) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.word != 0 {
+      try visitor.visitSingularUInt32Field(value: self.word, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Hanse_V1_Neighbour, rhs: Hanse_V1_Neighbour) -> Bool {
+    if lhs.word != rhs.word {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -820,7 +965,7 @@ nonisolated extension Hanse_V1_Block: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Hanse_V1_Have: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Have"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}objects\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}objects\0\u{1}parts\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -829,6 +974,7 @@ nonisolated extension Hanse_V1_Have: SwiftProtobuf.Message, SwiftProtobuf._Messa
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedBytesField(value: &self.objects) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.parts) }()
       default: break
       }
     }
@@ -838,11 +984,50 @@ nonisolated extension Hanse_V1_Have: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.objects.isEmpty {
       try visitor.visitRepeatedBytesField(value: self.objects, fieldNumber: 1)
     }
+    if !self.parts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.parts, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Hanse_V1_Have, rhs: Hanse_V1_Have) -> Bool {
     if lhs.objects != rhs.objects {return false}
+    if lhs.parts != rhs.parts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Hanse_V1_Part: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Part"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}object\0\u{1}blocks\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.object) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.blocks) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.object.isEmpty {
+      try visitor.visitSingularBytesField(value: self.object, fieldNumber: 1)
+    }
+    if !self.blocks.isEmpty {
+      try visitor.visitSingularBytesField(value: self.blocks, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Hanse_V1_Part, rhs: Hanse_V1_Part) -> Bool {
+    if lhs.object != rhs.object {return false}
+    if lhs.blocks != rhs.blocks {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
