@@ -155,9 +155,10 @@ extension Mesh {
 
   /// Finds out anew which logs some peer has more of.
   mutating func noteClaims() {
+    let linked = linkedLabs
     for lab in logs.keys {
       let own = logs[lab]?.sequence ?? 0
-      if peers.keys.contains(where: { (peers[$0]?.known[lab]?.sequence ?? 0) > own }) {
+      if linked.contains(where: { (peers[$0]?.known[lab]?.sequence ?? 0) > own }) {
         behind[lab] = true
       }
     }
@@ -167,11 +168,13 @@ extension Mesh {
 
   /// Asks for what is missing: of each log one request at a time, of each peer one at a time.
   mutating func pursueEntries(_ now: Instant) {
-    for lab in logs.keys where logs[lab]?.branchWanted != nil { pursueBranch(lab, now) }
-    for lab in behind.keys { pursue(lab, now) }
+    for lab in logs.keys(where: { $0.branchWanted != nil }) { pursueBranch(lab, now) }
+    guard !behind.isEmpty else { return }
+    let linked = linkedLabs
+    for lab in behind.keys { pursue(lab, of: linked, now) }
   }
 
-  private mutating func pursue(_ lab: LabID, _ now: Instant) {
+  private mutating func pursue(_ lab: LabID, of linked: [LabID], _ now: Instant) {
     guard let log = logs[lab], log.fork == nil else {
       behind[lab] = nil
       return
@@ -182,7 +185,7 @@ extension Mesh {
     let own = log.sequence
     var claimed = false
     var best: (rank: Int, id: ConnectionID)?
-    for peer in peers.keys {
+    for peer in linked {
       guard let known = peers[peer]?.known[lab]?.sequence, known > own else { continue }
       claimed = true
       if let until = peers[peer]?.unhelpful[lab], now < until { continue }

@@ -127,7 +127,7 @@ extension Mesh {
   /// Neighbours accepted at most: more of them where few members can be dialled, so that those who
   /// can only dial find room.
   var mostNeighbours: Int {
-    let dialable = 1 + members.values.count { !$0.addresses.isEmpty }
+    let dialable = 1 + members.count { !$0.addresses.isEmpty }
     let others = max(0, rosterCount - dialable)
     let share = 2 * ((others + dialable - 1) / dialable)
     return min(GossipLimits.neighboursMost + share, GossipLimits.meshLabs)
@@ -176,20 +176,20 @@ extension Mesh {
 
   /// Dials under way for a purpose.
   private func dialling(_ isMeant: (Bond.Purpose) -> Bool) -> Int {
-    peers.values.count { $0.dialling != nil && $0.links.isEmpty && isMeant($0.bond.purpose) }
+    peers.count { $0.dialling != nil && $0.links.isEmpty && isMeant($0.bond.purpose) }
   }
 
   /// A member that may be dialled now, mostly one that somebody has heard of lately.
   private mutating func candidate(
     _ now: Instant, where isMeant: (Peer) -> Bool = { _ in true }
   ) -> LabID? {
-    let due = peers.values.filter { peer in
+    let due = peers.keys { peer in
       peer.links.isEmpty && peer.nextDial <= now && peer.bond.isRested(now)
         && peer.addressIndex < peer.addresses.count && !isDialling(peer, now) && isMeant(peer)
     }
     let present = due.filter { isPresent($0, now) }
     let choice = generator.nextUnit() < GossipLimits.presentShare && !present.isEmpty
-    return (choice ? present : due).randomElement(using: &generator)?.lab
+    return (choice ? present : due).randomElement(using: &generator)
   }
 
   // MARK: - Visits
@@ -197,7 +197,7 @@ extension Mesh {
   /// Whether this node still lacks the word of more than half of the labs on where its own log
   /// ends. Every hello brings one.
   private var isSurveying: Bool {
-    2 * (1 + peers.values.count { $0.reportedOwn != nil }) <= rosterCount
+    2 * (1 + peers.count { $0.reportedOwn != nil }) <= rosterCount
   }
 
   /// Visits a member that is no neighbour: what two sides of a healed split differ in crosses over
@@ -219,7 +219,7 @@ extension Mesh {
   }
 
   private var visitsMade: Int {
-    links.values.count { link in
+    links.count { link in
       link.dialledByUs && peers[link.lab]?.bond.isNeighbour == false
         && peers[link.lab]?.bond.purpose == .visit
     }

@@ -9,19 +9,21 @@ extension Mesh {
   /// that somebody has lately heard of. In their order.
   public var presentLabs: [LabID] {
     guard isSparse else { return connectedLabs }
-    return peers.values.filter { isPresent($0, lastTick) }.map(\.lab)
+    return peers.keys.filter { isPresent($0, lastTick) }
   }
 
-  func isPresent(_ peer: Peer, _ now: Instant) -> Bool {
-    if route(to: peer.lab) != nil { return true }
-    guard let seen = peer.lastSeen else { return false }
+  func isPresent(_ lab: LabID, _ now: Instant) -> Bool {
+    if route(to: lab) != nil { return true }
+    guard let seen = peers[lab]?.lastSeen else { return false }
     return now.seconds(since: seen) < GossipLimits.presentSeconds
   }
 
   /// Notes when a lab was there. That one has come is told on at once, that one is gone shows.
   mutating func noteSeen(_ lab: LabID, at time: Instant, _ now: Instant) {
-    guard isSparse, let peer = peers[lab], peer.lastSeen.map({ $0 < time }) ?? true else { return }
-    let was = peer.lastSeen.map { now.seconds(since: $0) < GossipLimits.presentSeconds } ?? false
+    guard isSparse, peers.contains(lab) else { return }
+    let last = peers[lab]?.lastSeen
+    guard last.map({ $0 < time }) ?? true else { return }
+    let was = last.map { now.seconds(since: $0) < GossipLimits.presentSeconds } ?? false
     peers[lab]?.lastSeen = time
     guard !was, now.seconds(since: time) < GossipLimits.presentSeconds else { return }
     for other in linkedLabs where other != lab && peers[other]?.bond.isNeighbour == true {

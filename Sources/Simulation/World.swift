@@ -201,6 +201,9 @@ final class World {
     guard let participant = node.participant else { return }
     if case .persist(let changes)? = node.pending.first, node.isSyncing, chance.nextUnit() < 0.5 {
       node.disk.write(changes)
+      for case .append(let entry) in changes where entry.lab == node.lab {
+        watch.wrote(entry, node, seconds: seconds)
+      }
     }
     node.disk.lose()
     add(participant.mesh.received, to: node)

@@ -181,3 +181,61 @@ import Testing
     #expect(isDone())
   }
 }
+
+/// Objects among more labs than a full mesh holds.
+@Suite struct SparseObjectTests {
+  private static let count = 40
+
+  private func publish(_ swarm: Swarm, _ node: Int, blocks: Int) -> ContentID {
+    let object = SwarmObject(size: blocks * GossipLimits.blockBytes - 1000, seed: 1)
+    swarm.nodes[node].objects[object.id] = object
+    swarm.nodes[node].complete.insert(object.id)
+    swarm.tell(node, .held(object.id))
+    return object.id
+  }
+
+  private func want(_ swarm: Swarm, _ node: Int, _ object: ContentID, hint: Int) {
+    let hints = [swarm.nodes[hint].lab]
+    swarm.tell(node, .want(object, plan: nil, hints: hints, urgency: 1))
+  }
+
+  @Test func anObjectSpreadsFromNeighbourToNeighbour() {
+    let swarm = Swarm(count: Self.count, seed: 1, conditions: .init(tick: 0.5))
+    swarm.run(40)
+    let object = publish(swarm, 3, blocks: 30)
+    for node in 0..<Self.count where node != 3 { want(swarm, node, object, hint: 3) }
+    let isDone = { swarm.nodes.allSatisfy { $0.complete.contains(object) } }
+    swarm.run(120, until: isDone)
+    #expect(isDone())
+    let received = swarm.nodes.reduce(0) { $0 + $1.mesh.received.blockBytes }
+    let ideal = (Self.count - 1) * (30 * GossipLimits.blockBytes - 1000)
+    #expect(Double(received) / Double(ideal) < 1.05)
+  }
+
+  @Test func whatNoNeighbourHasIsFetchedByAVisit() {
+    let swarm = Swarm(count: Self.count, seed: 2, conditions: .init(tick: 0.5))
+    swarm.run(40)
+    let object = publish(swarm, 0, blocks: 20)
+    let far = swarm.nodes.indices.first { node in
+      node != 0 && !swarm.nodes[node].mesh.connectedLabs.contains(swarm.nodes[0].lab)
+    }!
+    want(swarm, far, object, hint: 0)
+    swarm.run(60) { swarm.nodes[far].complete.contains(object) }
+    #expect(swarm.nodes[far].complete.contains(object))
+    // The visit is over when it has served its purpose.
+    swarm.run(60)
+    #expect(!swarm.nodes[far].mesh.connectedLabs.contains(swarm.nodes[0].lab))
+  }
+
+  @Test func anAuthorThatNobodyCanDialIsAskedThroughItsNeighbours() {
+    let swarm = Swarm(count: Self.count, seed: 3, conditions: .init(tick: 0.5))
+    swarm.hide([0])
+    swarm.forbidden = { $1 == 0 }
+    swarm.run(60)
+    let object = publish(swarm, 0, blocks: 8)
+    for node in 1..<Self.count { want(swarm, node, object, hint: 0) }
+    let isDone = { swarm.nodes.allSatisfy { $0.complete.contains(object) } }
+    swarm.run(120, until: isDone)
+    #expect(isDone())
+  }
+}
