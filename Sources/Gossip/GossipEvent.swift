@@ -17,6 +17,8 @@ public enum GossipEvent: Sendable {
   case members([Member], logs: [LabID])
   /// The round that the node is in: what flooders are measured by.
   case round(UInt64)
+  /// How fast objects may move from now on.
+  case pace(Pace)
 
   // MARK: connections
   /// A connection to a member stands: both certificates are checked.
@@ -64,8 +66,8 @@ public enum GossipEvent: Sendable {
   case blockRefused(ContentID, index: UInt32, from: ConnectionID, reason: String)
   /// A block could not be stored for a reason of our own (a full disk); it is fetched again later.
   case blockNotStored(ContentID, index: UInt32)
-  /// A ``Directive/serveBlock(_:object:index:)`` was carried out, or given up.
-  case blockServed(ConnectionID)
+  /// A ``Directive/serveBlock(_:object:index:)`` was carried out, with how many bytes, or given up.
+  case blockServed(ConnectionID, bytes: Int)
 }
 
 /// How an object is cut, and which blocks of it are still missing here.

@@ -104,6 +104,17 @@ public enum GossipLimits {
   public static let windowFirst = 4
   /// Blocks asked of a peer at once at most: 4 MiB keeps 300 Mbit/s over 100 ms busy.
   public static let windowLast = 16
+  /// Seconds of a rate that may be moved at once after a pause: more than between two ticks, so
+  /// that the rate is reached, and little more.
+  public static let bucketSeconds = 1.25
+  /// Seconds between two tellings of which blocks are held of an object that is being fetched.
+  public static let partSeconds = 2.0
+  /// Objects whose held blocks are told in one frame, and remembered of one peer.
+  public static let partsPerHave = 64
+  /// Seconds after which the last blocks of an object are asked of another holder too.
+  public static let endgameSeconds = 5.0
+  /// Blocks of an object for each that may be asked for twice so: 1/64 is what the wire gives up.
+  public static let blocksPerDouble = 64
   /// Blocks asked for in all, until they are stored: 12 MiB of memory.
   public static let blocksInFlight = 48
   /// Seconds granted to any request for a block before its size is counted.

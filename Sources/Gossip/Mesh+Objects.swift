@@ -16,7 +16,7 @@ extension Mesh {
     case .blockRefused(let object, let index, let from, let reason):
       blockRefused(object, index, from, reason, now)
     case .blockNotStored(let object, let index): blockNotStored(object, index, now)
-    case .blockServed(let id): blockServed(id)
+    case .blockServed(let id, let bytes): blockServed(id, bytes, now)
     default: break
     }
   }
@@ -35,23 +35,33 @@ extension Mesh {
       return orderFetches()
     }
     guard fetches.count < GossipLimits.wantedObjects else { return }
-    let fetch = ObjectFetch(object: object, plan: plan, hints: hints, urgency: urgency)
+    var fetch = ObjectFetch(object: object, plan: plan, hints: hints, urgency: urgency)
+    fetch.place = generator.next()
     fetches[object] = fetch
     orderFetches()
     if fetch.isComplete { finish(object) }
     objectsChanged = true
   }
 
-  private mutating func orderFetches() {
-    // The newest round first; within it in the order of ids, which is nobody's preference.
-    fetchOrder = fetches.keys.sorted { left, right in
-      let (a, b) = (fetches[left]?.urgency ?? 0, fetches[right]?.urgency ?? 0)
-      return a == b ? left < right : a > b
+  mutating func orderFetches() {
+    // The newest round first; within it what fewest of those connected hold.
+    let rows = fetches.values.map { fetch in
+      (urgency: fetch.urgency, holders: holders(of: fetch), object: fetch.object)
     }
+    fetchOrder = rows.sorted { left, right in
+      if left.urgency != right.urgency { return left.urgency > right.urgency }
+      if left.holders != right.holders { return left.holders < right.holders }
+      return left.object < right.object
+    }.map(\.object)
+  }
+
+  private func holders(of fetch: ObjectFetch) -> Int {
+    linkedLabs.count { isHolder($0, of: fetch) && route(to: $0) != nil }
   }
 
   private mutating func forget(_ object: ContentID) {
     guard let fetch = fetches[object] else { return }
+    for lab in peers.keys { peers[lab]?.parts[object] = nil }
     for request in fetch.inFlight.values { release(request.lab) }
     for lab in fetch.storing.values { release(lab) }
     fetches[object] = nil
@@ -92,6 +102,7 @@ extension Mesh {
       fetches[object]?.rested[lab] = nil
       objectsChanged = true
     }
+    for part in have.parts.prefix(GossipLimits.partsPerHave) { receivedPart(part, of: lab) }
   }
 
   // MARK: - What storage said

@@ -7,6 +7,9 @@ import Records
 extension Mesh {
   /// Fills every peer's window with requests, the most urgent object first.
   mutating func requestBlocks(_ now: Instant) {
+    guard blocksInFlight < GossipLimits.blocksInFlight, !fetchOrder.isEmpty,
+      linkedLabs.contains(where: { route(to: $0) != nil && hasRoom($0, now) })
+    else { return }
     for object in fetchOrder {
       guard blocksInFlight < GossipLimits.blocksInFlight else { return }
       if let until = fetches[object]?.pausedUntil, now < until { continue }
@@ -14,14 +17,27 @@ extension Mesh {
         requestList(object, now)
         continue
       }
-      var index = fetches[object]?.open.next()
-      while let block = index, blocksInFlight < GossipLimits.blocksInFlight {
-        if let id = choose(for: object, block, now) { request(object, block, on: id, now) }
-        let (after, overflow) = block.addingReportingOverflow(1)
-        index =
-          overflow || !anyRoom(for: object, now) ? nil : fetches[object]?.open.next(from: after)
-      }
+      requestBlocks(of: object, now)
     }
+  }
+
+  private mutating func requestBlocks(of object: ContentID, _ now: Instant) {
+    guard let fetch = fetches[object], !fetch.open.isEmpty,
+      mayAskStrangers(fetch, now) || anyRoom(for: object, now)
+    else { return }
+    for block in openBlocks(of: fetch) {
+      guard blocksInFlight < GossipLimits.blocksInFlight else { return }
+      if let id = choose(for: object, block, now) { request(object, block, on: id, now) }
+      guard anyRoom(for: object, now) else { return }
+    }
+  }
+
+  /// Whether labs may be asked that are not known to hold an object: nobody is, and an announcement
+  /// may have been missed.
+  private func mayAskStrangers(_ fetch: ObjectFetch, _ now: Instant) -> Bool {
+    guard fetch.inFlight.isEmpty else { return false }
+    guard isSparse else { return true }
+    return fetch.lonelySince.map { now.seconds(since: $0) >= GossipLimits.lonelySeconds } ?? false
   }
 
   private mutating func requestList(_ object: ContentID, _ now: Instant) {
@@ -39,7 +55,10 @@ extension Mesh {
     fetches[object]?.open.remove(index)
     blocksInFlight += 1
     peers[lab]?.blocksOut += 1
-    let request = BlockRequest(link: id, lab: lab, deadline: deadline(of: lab, now))
+    let bytes = fetches[object]?.plan?.bytes(of: index) ?? 0
+    download.take(bytes)
+    peers[lab]?.download.take(bytes)
+    let request = BlockRequest(link: id, lab: lab, since: now, deadline: deadline(of: lab, now))
     fetches[object]?.inFlight[index] = request
     links[id]?.asked.insert(BlockKey(object: object, index: index))
     var want = Hanse_V1_WantObject()
@@ -60,16 +79,19 @@ extension Mesh {
   private mutating func choose(
     for object: ContentID, _ index: UInt32, _ now: Instant, besides: LabID? = nil
   ) -> ConnectionID? {
-    guard let fetch = fetches[object] else { return nil }
+    guard let fetch = fetches[object], download.isOpen(at: pace.bytesPerSecond, now) else {
+      return nil
+    }
     var best: [ConnectionID] = []
     var load = Int.max
     var strangers: [ConnectionID] = []
     var holderExists = false
-    for lab in peers.keys where lab != besides {
+    for lab in linkedLabs where lab != besides {
       guard let id = route(to: lab), fetch.allows(lab, index, now: now) else { continue }
-      let has = isHolder(lab, of: fetch)
+      let has = has(lab, index, of: fetch)
       holderExists = holderExists || has
-      guard hasRoom(lab), links[id]?.asked.contains(BlockKey(object: object, index: index)) != true
+      guard hasRoom(lab, now),
+        links[id]?.asked.contains(BlockKey(object: object, index: index)) != true
       else { continue }
       guard has else {
         strangers.append(id)
@@ -80,7 +102,7 @@ extension Mesh {
       if blocks == load { best.append(id) }
     }
     if !best.isEmpty { return best.randomElement(using: &generator) }
-    guard !holderExists, fetch.inFlight.isEmpty else { return nil }
+    guard !holderExists, mayAskStrangers(fetch, now) else { return nil }
     return strangers.randomElement(using: &generator)
   }
 
@@ -88,18 +110,24 @@ extension Mesh {
     fetch.hints.contains(lab) || peers[lab]?.holds.contains(fetch.object) == true
   }
 
-  private func hasRoom(_ lab: LabID) -> Bool {
-    guard let peer = peers[lab] else { return false }
+  private mutating func hasRoom(_ lab: LabID, _ now: Instant) -> Bool {
+    guard let out = peers[lab]?.blocksOut, let window = peers[lab]?.window else { return false }
     // Who has sent rubbish gets little rope: one block at a time.
-    return peer.blocksOut < (peer.faults[.badBlock] == nil ? peer.window : 1)
+    guard out < (peers[lab]?.faults[.badBlock] == nil ? window : 1) else { return false }
+    return peers[lab]?.download.isOpen(at: pace.bytesPerSecondPerPeer, now) == true
   }
 
-  private func anyRoom(for object: ContentID, _ now: Instant) -> Bool {
-    guard let fetch = fetches[object] else { return false }
-    return peers.keys.contains { lab in
-      hasRoom(lab) && isHolder(lab, of: fetch) && route(to: lab) != nil
-        && !(fetch.rested[lab].map { now < $0 } ?? false)
+  private mutating func anyRoom(for object: ContentID, _ now: Instant) -> Bool {
+    guard let fetch = fetches[object], download.isOpen(at: pace.bytesPerSecond, now) else {
+      return false
     }
+    for lab in linkedLabs {
+      guard isHolder(lab, of: fetch) || peers[lab]?.parts.contains(object) == true,
+        route(to: lab) != nil, !(fetch.rested[lab].map { now < $0 } ?? false)
+      else { continue }
+      if hasRoom(lab, now) { return true }
+    }
+    return false
   }
 
   // MARK: - Answers
@@ -169,6 +197,12 @@ extension Mesh {
       fault(.brokenPromise, on: id, "does not hold an object it announced", now)
       peers[lab]?.holds.remove(object)
     }
+    if peers[lab]?.parts.contains(object) == true {
+      // It was cleared away there; what is told next counts.
+      peers[lab]?.parts[object] = nil
+      objectsChanged = true
+      return
+    }
     fetches[object]?.rested[lab] = now.adding(seconds: GossipLimits.notHeldSeconds)
     objectsChanged = true
   }
@@ -208,12 +242,30 @@ extension Mesh {
   mutating func checkBlockDeadlines(_ now: Instant) {
     for object in fetchOrder {
       for index in fetches[object]?.inFlight.keys ?? [] {
-        guard let request = fetches[object]?.inFlight[index], request.deadline <= now else {
-          continue
+        guard let request = fetches[object]?.inFlight[index] else { continue }
+        if request.deadline <= now {
+          moveOn(object, index, request, now)
+        } else {
+          hasten(object, index, request, now)
         }
-        moveOn(object, index, request, now)
       }
     }
+  }
+
+  /// The end of an object is not left to the slowest source: a last block that has been under way
+  /// for long is asked of an idle holder too, as seldom as the wire can bear.
+  private mutating func hasten(
+    _ object: ContentID, _ index: UInt32, _ request: BlockRequest, _ now: Instant
+  ) {
+    guard let fetch = fetches[object], fetch.open.isEmpty,
+      fetch.doubled < fetch.total / GossipLimits.blocksPerDouble,
+      now.seconds(since: request.since) >= GossipLimits.endgameSeconds,
+      let other = choose(for: object, index, now, besides: request.lab),
+      let lab = links[other]?.lab, peers[lab]?.blocksOut == 0
+    else { return }
+    fetches[object]?.doubled += 1
+    reopen(object, index)
+    self.request(object, index, on: other, now)
   }
 
   /// Asks another peer; a lone holder is given more time, since asking twice moves it twice.

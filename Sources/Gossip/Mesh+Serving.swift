@@ -14,33 +14,45 @@ extension Mesh {
     }
     guard !queue.contains(key) else { return }
     links[id]?.serveQueue.append(key)
-    serveBlocks()
+    serveBlocks(now)
   }
 
-  mutating func blockServed(_ id: ConnectionID) {
+  mutating func blockServed(_ id: ConnectionID, _ bytes: Int, _ now: Instant) {
     guard let link = links[id], link.serving > 0 else { return }
     links[id]?.serving -= 1
     serving -= 1
-    serveBlocks()
+    // A whole block was taken when it was begun; what it did not need is given back.
+    let rest = GossipLimits.blockBytes - max(0, bytes)
+    upload.take(-rest)
+    peers[link.lab]?.upload.take(-rest)
+    serveBlocks(now)
   }
 
   /// Starts as many answers as may be under way at once, a block for each connection in turn.
-  private mutating func serveBlocks() {
-    while serving < GossipLimits.servedInAll, let id = nextToServe() {
-      guard let key = links[id]?.serveQueue.first else { return }
+  mutating func serveBlocks(_ now: Instant) {
+    while serving < GossipLimits.servedInAll, upload.isOpen(at: pace.bytesPerSecond, now),
+      let id = nextToServe(now)
+    {
+      guard let lab = links[id]?.lab, let key = links[id]?.serveQueue.first else { return }
       links[id]?.serveQueue.removeFirst()
       links[id]?.serving += 1
       serving += 1
+      upload.take(GossipLimits.blockBytes)
+      peers[lab]?.upload.take(GossipLimits.blockBytes)
       serveNext = id
       out.append(.serveBlock(id, object: key.object, index: key.index))
     }
   }
 
   /// The next connection after the one served last that waits for a block and may have one.
-  private func nextToServe() -> ConnectionID? {
-    let waiting = links.keys.filter { id in
-      guard let link = links[id] else { return false }
-      return !link.serveQueue.isEmpty && link.serving < GossipLimits.servedPerPeer
+  private mutating func nextToServe(_ now: Instant) -> ConnectionID? {
+    var waiting: [ConnectionID] = []
+    for id in links.keys {
+      guard let link = links[id], !link.serveQueue.isEmpty,
+        link.serving < GossipLimits.servedPerPeer,
+        peers[link.lab]?.upload.isOpen(at: pace.bytesPerSecondPerPeer, now) == true
+      else { continue }
+      waiting.append(id)
     }
     guard let last = serveNext else { return waiting.first }
     return waiting.first { $0 > last } ?? waiting.first

@@ -23,6 +23,9 @@ extension Mesh {
     trickle(now)
     checkEntryDeadlines(now)
     checkBlockDeadlines(now)
+    serveBlocks(now)
+    announceParts(now)
+    if fetchOrder.count > 1 { orderFetches() }
     objectsChanged = true
   }
 

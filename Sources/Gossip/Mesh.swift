@@ -24,6 +24,7 @@ public struct Mesh: Sendable {
   var members = OrderedTable<LabID, Member>()
   var rosterCount: Int { members.count + 1 }
   var nextVisit: Instant
+  var nextParts: Instant
   /// Every lab whose log is kept.
   var logs = OrderedTable<LabID, Log>()
   var peers = OrderedTable<LabID, Peer>()
@@ -43,6 +44,9 @@ public struct Mesh: Sendable {
   var held = RecentObjects()
   var serving = 0
   var serveNext: ConnectionID?
+  var pace = Pace()
+  var upload = Bucket()
+  var download = Bucket()
 
   /// Entries of each log granted beyond the round's since it began, and when the last were.
   var trickled: UInt64 = 0
@@ -65,6 +69,7 @@ public struct Mesh: Sendable {
     lastTick = now
     trickledAt = now
     nextVisit = now
+    nextParts = now
   }
 
   /// Takes in what happened and says what is to be done, in order.
@@ -73,6 +78,7 @@ public struct Mesh: Sendable {
     case .tick: tick(now)
     case .members(let members, let logs): adopt(members, logs: logs, now)
     case .round: advanceRound(now)
+    case .pace(let pace): self.pace = pace
     case .connected(let id, let lab, let address, let dialledByUs):
       connected(id, lab, address, dialledByUs, now)
     case .disconnected(let id, let reason): disconnected(id, reason, now)

@@ -23,6 +23,12 @@ struct ObjectFetch: Sendable {
   /// Nothing is asked for until then: our own storage failed.
   var pausedUntil: Instant?
   var failures = 0
+  /// Where among the blocks this node begins.
+  var place: UInt64 = 0
+  /// Blocks stored when peers were last told.
+  var told = 0
+  /// Blocks asked for twice at the end.
+  var doubled = 0
   /// Since when no connected lab has it.
   var lonelySince: Instant?
 
@@ -46,6 +52,18 @@ struct ObjectFetch: Sendable {
     return true
   }
 
+  /// The blocks that are stored, a bit each, the lowest first.
+  var storedBits: [UInt8] {
+    var bits = [UInt8](repeating: 0, count: (total + 7) / 8)
+    for index in 0..<total {
+      let block = UInt32(index)
+      if !open.contains(block), !inFlight.contains(block), !storing.contains(block) {
+        bits[index / 8] |= 1 << UInt8(index % 8)
+      }
+    }
+    return bits
+  }
+
   var isComplete: Bool { plan != nil && stored == total }
 
   /// Whether a lab may be asked for a block now.
@@ -60,6 +78,7 @@ struct ObjectFetch: Sendable {
 struct BlockRequest: Sendable {
   var link: ConnectionID
   var lab: LabID
+  var since: Instant
   var deadline: Instant
   var misses = 0
 }
@@ -75,6 +94,28 @@ package struct BlockSet: Sendable {
   /// An empty set for indexes below `count`.
   package init(count: Int) {
     words = [UInt64](repeating: 0, count: (max(count, 0) + 63) / 64)
+  }
+
+  /// A set from a bit for each index, the lowest first.
+  package init(bits: [UInt8]) {
+    self.init(count: 8 * bits.count)
+    for (place, byte) in bits.enumerated() {
+      words[place / 8] |= UInt64(byte) << UInt64(8 * (place % 8))
+      count += byte.nonzeroBitCount
+    }
+  }
+
+  package var isEmpty: Bool { count == 0 }
+
+  /// Hands out every index, ascending.
+  package func visit(_ body: (UInt32) -> Void) {
+    for (word, value) in words.enumerated() {
+      var bits = value
+      while bits != 0 {
+        body(UInt32(word * 64 + bits.trailingZeroBitCount))
+        bits &= bits - 1
+      }
+    }
   }
 
   package mutating func insert(_ index: UInt32) {

@@ -43,6 +43,10 @@ struct Peer: Sendable {
 
   // Objects.
   var holds = RecentObjects()
+  /// Which blocks the peer said it has of objects that are fetched here.
+  var parts = OrderedTable<ContentID, BlockSet>()
+  var upload = Bucket()
+  var download = Bucket()
   var window = GossipLimits.windowFirst
   /// Blocks asked of the peer, until they are stored.
   var blocksOut = 0

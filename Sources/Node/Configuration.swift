@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Gossip
 import Storage
 import TOMLKit
 
@@ -24,6 +25,8 @@ public struct Configuration: Codable, Sendable, Equatable {
   public var trains: Bool?
   /// How it trains.
   public var training: Training?
+  /// How much of the network it uses.
+  public var network: Network?
   /// What trains.
   public var worker: Worker?
   /// What is logged.
@@ -51,6 +54,51 @@ public struct Configuration: Codable, Sendable, Equatable {
     }
   }
 
+  /// How fast payloads may move, in each direction; what is left out holds nothing back.
+  public struct Network: Codable, Sendable, Equatable {
+    /// Mbit/s with all labs together.
+    public var rateLimitMbit: Double?
+    /// Mbit/s with any one lab.
+    public var rateLimitPerLabMbit: Double?
+    /// The same while the node trains or judges; none: as at other times.
+    public var rateLimitTrainingMbit: Double?
+    /// Mbit/s with any one lab while the node trains or judges.
+    public var rateLimitPerLabTrainingMbit: Double?
+
+    enum CodingKeys: String, CodingKey {
+      case rateLimitMbit = "rate_limit_mbit"
+      case rateLimitPerLabMbit = "rate_limit_per_lab_mbit"
+      case rateLimitTrainingMbit = "rate_limit_training_mbit"
+      case rateLimitPerLabTrainingMbit = "rate_limit_per_lab_training_mbit"
+    }
+
+    /// What the mesh is told, at work or not.
+    func pace(training: Bool) -> Pace {
+      func bytes(_ ordinary: Double?, _ working: Double?) -> Double? {
+        (training ? working ?? ordinary : ordinary).map { $0 * 125_000 }
+      }
+      return Pace(
+        bytesPerSecond: bytes(rateLimitMbit, rateLimitTrainingMbit),
+        bytesPerSecondPerPeer: bytes(rateLimitPerLabMbit, rateLimitPerLabTrainingMbit))
+    }
+
+    fileprivate func validate(_ path: String) throws {
+      let rates: [(CodingKeys, Double?)] = [
+        (.rateLimitMbit, rateLimitMbit),
+        (.rateLimitPerLabMbit, rateLimitPerLabMbit),
+        (.rateLimitTrainingMbit, rateLimitTrainingMbit),
+        (.rateLimitPerLabTrainingMbit, rateLimitPerLabTrainingMbit),
+      ]
+      for (key, rate) in rates {
+        // Slower than this a block would take longer than others wait for it.
+        guard let rate, !(1...1_000_000).contains(rate) else { continue }
+        throw NodeError.configuration(
+          path: path,
+          reason: "network.\(key.stringValue) is \(rate); give 1 to 1000000, or leave it out")
+      }
+    }
+  }
+
   /// The command that trains, instead of the built-in worker.
   public struct Worker: Codable, Sendable, Equatable {
     /// Program and arguments; it speaks Protocol/Worker.md on standard input and output.
@@ -64,7 +112,7 @@ public struct Configuration: Codable, Sendable, Equatable {
   }
 
   enum CodingKeys: String, CodingKey {
-    case lab, model, data, listen, advertise, contacts, trains, training, worker, log
+    case lab, model, data, listen, advertise, contacts, trains, training, network, worker, log
     case heldOut = "held_out"
   }
 
@@ -104,6 +152,7 @@ public struct Configuration: Codable, Sendable, Equatable {
       throw NodeError.configuration(
         path: path, reason: "data is empty; name files of text, or set trains = false")
     }
+    try network?.validate(path)
     if let dtype = training?.dtype, !["bf16", "f32"].contains(dtype) {
       throw NodeError.configuration(
         path: path, reason: "training.dtype is \(dtype), not bf16 or f32")

@@ -146,10 +146,11 @@ extension NodeCore {
       log.error("\(oneLine(error))")
       if mend(object) { Task { self.handle(.objectDamaged(object)) } }
     }
+    let count = frame.block.bytes.count
     let isQueued = board?.send(frame, on: connection, bulk: true) { [weak self] _ in
-      Task { await self?.handle(.blockServed(connection)) }
+      Task { await self?.handle(.blockServed(connection, bytes: count)) }
     }
-    return isQueued == true ? nil : .blockServed(connection)
+    return isQueued == true ? nil : .blockServed(connection, bytes: 0)
   }
 
   /// Has a payload fetched that was taken to be here and is not.

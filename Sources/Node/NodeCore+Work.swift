@@ -17,10 +17,18 @@ extension NodeCore {
     if activity.kind != kind || activity.detail != detail {
       log.info("\(kind.rawValue): \(detail)")
     }
+    let was = activity.kind.isWork
     activity.begin(kind)
     activity.detail = detail
     activity.progress = nil
+    if kind.isWork != was { keepPace() }
     systemd.status("\(kind.rawValue): \(detail)")
+  }
+
+  /// Tells the mesh how fast payloads may move now.
+  func keepPace() {
+    guard let network = configuration.network else { return }
+    handle(.pace(network.pace(training: activity.kind.isWork)))
   }
 
   /// How far the worker's job has come.

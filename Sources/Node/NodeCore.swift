@@ -133,6 +133,7 @@ actor NodeCore {
     self.board = board
     self.boundAddress = boundAddress
     ownAddresses = reachableAddresses
+    keepPace()
     handle(.began(addresses: ownAddresses))
   }
 
@@ -192,7 +193,13 @@ actor NodeCore {
 
 /// What the round loop is doing.
 struct Activity: Sendable {
-  enum Kind: String, Sendable { case waiting, training, judging, merging, idle }
+  enum Kind: String, Sendable {
+    case waiting, training, judging, merging, idle
+
+    /// Whether the worker needs the machine.
+    var isWork: Bool { self == .training || self == .judging }
+  }
+
   private(set) var kind = Kind.waiting
   private var since = NodeCore.clock()
   private var seconds: [Kind: Double] = [:]

@@ -135,7 +135,7 @@ extension Participant {
     case .blockRefused(let object, let index, let from, let reason):
       tell(.blockRefused(object, index: index, from: from, reason: reason))
     case .blockNotStored(let object, let index): tell(.blockNotStored(object, index: index))
-    case .blockServed(let connection): tell(.blockServed(connection))
+    case .blockServed(let connection, let bytes): tell(.blockServed(connection, bytes: bytes))
     case .objectDamaged(let object):
       heldObjects.remove(object)
       if let id = announced[object], let state = logbook.contribution(id) { want(state) }

@@ -162,6 +162,7 @@ package struct Participant: Sendable {
     case .began(let addresses): begin(addresses)
     case .addresses(let addresses): ownAddresses = addresses
     case .tick: tell(.tick)
+    case .pace(let pace): tell(.pace(pace))
     case .connected, .disconnected, .dialFailed, .frame: receive(event)
     case .objectFound, .objectBegun, .blockStored, .blockRefused, .blockNotStored, .blockServed,
       .objectDamaged:

@@ -37,7 +37,9 @@ package enum ParticipantEvent: Sendable {
   /// A block or block list could not be stored for a reason of our own.
   case blockNotStored(ContentID, index: UInt32)
   /// A ``ParticipantDirective/serveBlock(_:object:index:)`` was carried out, or given up.
-  case blockServed(ConnectionID)
+  case blockServed(ConnectionID, bytes: Int)
+  /// How fast objects may move from now on.
+  case pace(Pace)
   /// An object turned out to be damaged on disk and is held no longer.
   case objectDamaged(ContentID)
 

@@ -125,8 +125,9 @@ extension World {
   private func serve(
     _ node: SimulatedNode, _ id: ConnectionID, _ object: ContentID, _ index: UInt32
   ) {
-    answer(node, .blockServed(id), after: 0.001)
-    if node.vice == .withholders { return }
+    if node.vice == .withholders {
+      return answer(node, .blockServed(id, bytes: 0), after: 0.001)
+    }
     var frame = Hanse_V1_Frame()
     frame.block.object = Data(object.bytes)
     frame.block.index = index
@@ -134,6 +135,7 @@ extension World {
     if node.vice == .liars, !frame.block.bytes.isEmpty, chance.nextUnit() < 0.5 {
       frame.block.bytes[frame.block.bytes.startIndex] ^= 1
     }
+    answer(node, .blockServed(id, bytes: frame.block.bytes.count), after: 0.001)
     send(frame, on: id, from: node)
   }
 }

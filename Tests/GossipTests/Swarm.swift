@@ -13,6 +13,9 @@ final class Swarm {
     var loss = 0.0
     /// Chance, at each frame, that its connection breaks.
     var breaks = 0.0
+    /// Bytes of blocks that a node sends in a second; none: as many as it likes. Other frames
+    /// overtake them.
+    var uplink: Double?
     /// Seconds between two ticks of a node.
     var tick = 0.25
   }
@@ -21,6 +24,8 @@ final class Swarm {
     var ends: (left: Int, right: Int)
     var ids: (left: ConnectionID, right: ConnectionID)
     var free: (left: Double, right: Double) = (0, 0)
+    /// The same for blocks, which others overtake.
+    var bulkFree: (left: Double, right: Double) = (0, 0)
   }
 
   private enum Happening {
@@ -227,13 +232,28 @@ final class Swarm {
     if drops(node, target, frame) { return }
     if generator.nextUnit() < conditions.breaks { return breakWire(index, "broken") }
     if generator.nextUnit() < conditions.loss { return }
-    // Frames of one direction stay in order however their delays fall.
+    // Frames of one direction and lane stay in order however their delays fall.
+    let lane: WritableKeyPath<Wire, (left: Double, right: Double)> =
+      conditions.uplink != nil && frame.isBlock ? \.bulkFree : \.free
+    let free = wires[index][keyPath: lane]
     let arrival = max(
-      time + conditions.latency * (0.5 + generator.nextUnit()),
-      isLeft ? wire.free.left : wire.free.right)
-    if isLeft { wires[index].free.left = arrival } else { wires[index].free.right = arrival }
+      leaves(frame, from: node) + conditions.latency * (0.5 + generator.nextUnit()),
+      isLeft ? free.left : free.right)
+    if isLeft {
+      wires[index][keyPath: lane].left = arrival
+    } else {
+      wires[index][keyPath: lane].right = arrival
+    }
     let targetID = isLeft ? wire.ids.right : wire.ids.left
     schedule(arrival - time, .event(target, .frame(targetID, frame)))
+  }
+
+  /// When a frame has left a node, whose blocks share one line.
+  private func leaves(_ frame: Hanse_V1_Frame, from node: Int) -> Double {
+    guard let uplink = conditions.uplink, frame.isBlock else { return time }
+    let begun = max(time, nodes[node].uplinkFree)
+    nodes[node].uplinkFree = begun + Double(frame.block.bytes.count) / uplink
+    return nodes[node].uplinkFree
   }
 
   private func noteRequests(_ frame: Hanse_V1_Frame, from node: Int, to target: Int) {
@@ -278,4 +298,8 @@ final class Swarm {
   private func precedes(_ left: Int, _ right: Int) -> Bool {
     (queue[left].time, queue[left].order) < (queue[right].time, queue[right].order)
   }
+}
+
+extension Hanse_V1_Frame {
+  var isBlock: Bool { if case .block? = kind { true } else { false } }
 }

@@ -21,6 +21,8 @@ struct SwarmNode {
   /// The process is dead.
   var isDown = false
   var isDialable = true
+  /// When the line is free for the next block.
+  var uplinkFree = 0.0
   var logs: [LabID: [Entry]] = [:]
   /// Entries that stand beside ours at one sequence.
   var evidence: [LabID: [UInt64: Entry]] = [:]
@@ -143,7 +145,7 @@ struct SwarmNode {
       complete.insert(object)
       return [.tell(.held(object))]
     case .serveBlock(let id, let object, let index):
-      if withholds { return [.tell(.blockServed(id))] }
+      if withholds { return [.tell(.blockServed(id, bytes: 0))] }
       var frame = Hanse_V1_Frame()
       frame.block.object = Data(object.bytes)
       frame.block.index = index
@@ -151,7 +153,7 @@ struct SwarmNode {
       if isPoisoner, index != GossipLimits.blockListIndex, !frame.block.bytes.isEmpty {
         frame.block.bytes[frame.block.bytes.startIndex] ^= 1
       }
-      return [.send(id, frame), .tell(.blockServed(id))]
+      return [.send(id, frame), .tell(.blockServed(id, bytes: frame.block.bytes.count))]
     default: return []
     }
   }
@@ -162,6 +164,7 @@ struct SwarmObject {
   var size: UInt64
   var hashes: [ContentID]
   var blocks: [UInt32: Data] = [:]
+  private var proven: (hash: ContentID, bytes: Data)?
 
   /// A whole object of pseudo-random bytes.
   init(size: Int, seed: UInt64) {
@@ -176,6 +179,24 @@ struct SwarmObject {
       }
       hashes.append(ContentID(of: bytes, kind: .block))
       blocks[index] = Data(bytes)
+    }
+  }
+
+  /// A whole object whose blocks all have the same bytes but for the last: what a large one costs
+  /// in memory is one block.
+  init(repeating fill: UInt64, size: Int) {
+    var bytes = Data(repeating: UInt8(truncatingIfNeeded: fill), count: GossipLimits.blockBytes)
+    for place in 0..<8 { bytes[place] = UInt8(truncatingIfNeeded: fill >> UInt64(8 * place)) }
+    self.size = UInt64(size)
+    let plan = BlockPlan(size: UInt64(size))
+    let whole = ContentID(of: Array(bytes), kind: .block)
+    hashes = []
+    for index in plan.missing {
+      let count = plan.bytes(of: index)
+      let isWhole = count == bytes.count
+      let block = isWhole ? bytes : Data(bytes.prefix(count))
+      hashes.append(isWhole ? whole : ContentID(of: Array(block), kind: .block))
+      blocks[index] = block
     }
   }
 
@@ -199,10 +220,20 @@ struct SwarmObject {
   }
 
   mutating func store(_ bytes: Data, _ index: UInt32) -> Bool {
-    guard Int(index) < hashes.count,
-      ContentID(of: Array(bytes), kind: .block) == hashes[Int(index)]
-    else { return false }
+    guard Int(index) < hashes.count else { return false }
+    // What equals a block with the same hash need not be hashed again.
+    if let known = proven, known.hash == hashes[Int(index)], known.bytes == bytes {
+      blocks[index] = known.bytes
+      return true
+    }
+    guard ContentID(of: Array(bytes), kind: .block) == hashes[Int(index)] else { return false }
     blocks[index] = bytes
+    proven = (hashes[Int(index)], bytes)
     return true
+  }
+
+  /// Which blocks are missing, as a process finds it when it starts.
+  var plan: BlockPlan {
+    BlockPlan(size: size, missing: hashes.indices.map { UInt32($0) }.filter { blocks[$0] == nil })
   }
 }

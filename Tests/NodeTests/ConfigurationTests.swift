@@ -29,6 +29,10 @@ import Testing
     ("lab = \"a\"\nmodel = \"m\"\ndata = []\n", "data is empty"),
     ("lab = \"a\nmodel = \"m\"\n", "line 1"),
     ("lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\n[training]\ndtype = \"f64\"\n", "training.dtype"),
+    (
+      "lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\n[network]\nrate_limit_mbit = 0.5\n",
+      "network.rate_limit_mbit"
+    ),
   ])
   func namesWhatIsWrong(_ text: String, _ word: String) {
     do {

@@ -10,7 +10,7 @@ import Transport
 actor Glue {
   private enum Happening: Sendable {
     case transport(TransportEvent)
-    case served(ConnectionID)
+    case served(ConnectionID, bytes: Int)
     case tick
   }
 
@@ -78,7 +78,7 @@ actor Glue {
   private func take(_ happening: Happening) {
     switch happening {
     case .tick: tell(.tick)
-    case .served(let id): tell(.blockServed(id))
+    case .served(let id, let bytes): tell(.blockServed(id, bytes: bytes))
     case .transport(.connected(let id, let lab, let address, let dialledByUs)):
       tell(.connected(id, lab: lab, address: address, dialledByUs: dialledByUs))
     case .transport(.frame(let id, let frame, let receipt)):
@@ -123,8 +123,11 @@ actor Glue {
       frame.block.index = index
       frame.block.bytes = objects[object]?.bytes(of: index) ?? Data()
       let continuation = continuation
-      let isSent = board.send(frame, on: id, bulk: true) { _ in continuation.yield(.served(id)) }
-      if !isSent { tell(.blockServed(id)) }
+      let bytes = frame.block.bytes.count
+      let isSent = board.send(frame, on: id, bulk: true) { _ in
+        continuation.yield(.served(id, bytes: bytes))
+      }
+      if !isSent { tell(.blockServed(id, bytes: 0)) }
     case .verify(let batch, _, _): tell(.verified(batch: batch))
     case .sendEntries(let id, let lab, let after, _):
       tell(.entriesSent(id, lab: lab, through: after))
