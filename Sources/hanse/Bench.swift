@@ -22,7 +22,7 @@ struct Bench: AsyncParsableCommand {
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 not found, 4 refused
       """,
-    subcommands: [BenchTrain.self, BenchFold.self, BenchCodec.self])
+    subcommands: [BenchTrain.self, BenchFold.self, BenchCodec.self, BenchTransfer.self])
 }
 
 /// `hanse bench train`: training steps, and where their time goes.
