@@ -111,8 +111,12 @@ public enum GossipLimits {
   public static let partSeconds = 2.0
   /// Objects whose held blocks are told in one frame, and remembered of one peer.
   public static let partsPerHave = 64
-  /// Seconds after which the last blocks of an object are asked of another holder too.
+  /// Seconds after which the last blocks of an object are asked of another holder too, at least.
   public static let endgameSeconds = 5.0
+  /// How many times as long as usual such a block must have taken: on a thin line all are slow.
+  public static let endgameFactor = 3.0
+  /// Blocks over which it is averaged what is usual.
+  public static let usualBlocks = 16.0
   /// Blocks of an object for each that may be asked for twice so: 1/64 is what the wire gives up.
   public static let blocksPerDouble = 64
   /// Blocks asked for in all, until they are stored: 12 MiB of memory.

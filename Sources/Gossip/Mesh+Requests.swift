@@ -156,6 +156,10 @@ extension Mesh {
       if isCurrent { reopen(object, block.index) }
       return condemn(object, block.index, id, "a block of a wrong size", block.bytes.count, now)
     }
+    if isCurrent, let since = fetch.inFlight[block.index]?.since {
+      let seconds = now.seconds(since: since)
+      usualSeconds += (seconds - usualSeconds) / GossipLimits.usualBlocks
+    }
     takeBlock(block, of: object, from: id, lab, isCurrent: isCurrent, isList: isList)
   }
 
@@ -259,7 +263,8 @@ extension Mesh {
   ) {
     guard let fetch = fetches[object], fetch.open.isEmpty,
       fetch.doubled < fetch.total / GossipLimits.blocksPerDouble,
-      now.seconds(since: request.since) >= GossipLimits.endgameSeconds,
+      now.seconds(since: request.since)
+        >= max(GossipLimits.endgameSeconds, GossipLimits.endgameFactor * usualSeconds),
       let other = choose(for: object, index, now, besides: request.lab),
       let lab = links[other]?.lab, peers[lab]?.blocksOut == 0
     else { return }

@@ -15,13 +15,16 @@ extension Mesh {
         link.greeted ? .connected : .greeting
       } else if peer.dialling != nil {
         .dialling
+      } else if isSparse, isPresent(peer.lab, lastTick) {
+        .throughOthers
       } else {
         peer.addresses.isEmpty ? .noAddress : .waiting
       }
     return PeerStatus(
       lab: peer.lab, state: state, address: link?.address ?? peer.lastAddress,
       addresses: peer.addresses, connection: id, dialledByUs: link?.dialledByUs ?? false,
-      connectedSince: link?.since, lastHeard: peer.lastHeard,
+      connectedSince: link?.since,
+      lastHeard: [peer.lastHeard, peer.lastSeen].compactMap { $0 }.max(),
       nextDial: state == .waiting ? peer.nextDial : nil, roundTrip: peer.roundTrip,
       lastError: peer.lastError,
       faults: peer.faults.keys.map { ($0, peer.faults[$0] ?? 0) },

@@ -47,6 +47,8 @@ public struct Mesh: Sendable {
   var pace = Pace()
   var upload = Bucket()
   var download = Bucket()
+  /// Seconds that a block took of late from being asked for to being here.
+  var usualSeconds = 0.0
 
   /// Entries of each log granted beyond the round's since it began, and when the last were.
   var trickled: UInt64 = 0

@@ -35,6 +35,8 @@ public struct PeerStatus: Sendable {
     case dialling
     /// The next dial is due at `nextDial`.
     case waiting
+    /// Among more than 16 labs: not a neighbour, but somebody has lately heard the member.
+    case throughOthers = "through others"
     /// Nowhere to dial: the member has to dial.
     case noAddress = "no address"
   }
@@ -53,7 +55,7 @@ public struct PeerStatus: Sendable {
   public var dialledByUs: Bool
   /// Since when it stands.
   public var connectedSince: Instant?
-  /// When anything was last heard.
+  /// When anything was last heard, among more than 16 labs also by others.
   public var lastHeard: Instant?
   /// When the member is dialled next.
   public var nextDial: Instant?

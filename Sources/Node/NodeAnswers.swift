@@ -84,7 +84,7 @@ extension NodeCore {
     for peer in peers {
       if let heard = peer.lastHeard { lag[peer.lab] = now.seconds(since: heard) }
     }
-    let connected = Set(peers.filter { $0.state == .connected }.map(\.lab)).union([lab])
+    let connected = Set(mesh.presentLabs).union([lab])
     return StatusPage(
       federation: writer.federation, lab: writer.named(lab), software: Self.software,
       activity: NodeActivity(rawValue: activity.kind.rawValue) ?? .idle, detail: activity.detail,

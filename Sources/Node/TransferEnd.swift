@@ -112,8 +112,8 @@ package actor TransferEnd {
     }
   }
 
-  /// What came in vain, in bytes of blocks, and what came at all.
-  package var received: ReceivedCounts { mesh.received }
+  /// Bytes of blocks that have come, those in vain included.
+  package var receivedBytes: Int { mesh.received.blockBytes }
 
   private func receive(_ event: TransportEvent) {
     switch event {

@@ -106,13 +106,13 @@ struct BenchTransfer: AsyncParsableCommand {
       seconds.append((clock.now - start) / .seconds(1))
       Speech.note("payload \(seconds.count) of \(repeats): \(fixed(seconds.last ?? 0, 3)) s")
     }
-    let received = await end.received
+    let received = await end.receivedBytes
     server.finish()
     let median = seconds.sorted()[seconds.count / 2]
     return Report(
       bytes: size << 20, seconds: seconds, medianSeconds: median,
       bytesPerSecond: Double(size << 20) / median,
-      receivedOverIdeal: Double(received.blockBytes) / Double(repeats * size << 20),
+      receivedOverIdeal: Double(received) / Double(repeats * size << 20),
       peakResidentBytes: peakResidentBytes(),
       peakResidentBytesServing: server.hear().flatMap { Int($0) } ?? 0)
   }
@@ -174,9 +174,11 @@ private final class ServingProcess {
   init(_ arguments: [String]) throws {
     var toChild: [Int32] = [0, 0]
     var fromChild: [Int32] = [0, 0]
-    guard pipe2(&toChild, O_CLOEXEC) == 0, pipe2(&fromChild, O_CLOEXEC) == 0 else {
+    guard pipe(&toChild) == 0, pipe(&fromChild) == 0 else {
       throw ValidationError("no pipe: \(String(cString: strerror(errno)))")
     }
+    // A copy of its own input in the child would keep it from ever ending.
+    for end in toChild + fromChild { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }

@@ -61,7 +61,7 @@ import Testing
     let stretch = (swarm.time - began) / seconds
     print("50 objects to 9 nodes each: received/ideal \(ratio), time/ideal \(stretch)")
     #expect(ratio <= 1.05)
-    #expect(stretch < 1.3)
+    #expect(stretch < 1.5)
   }
 
   @Test func aNodeKilledAtHalfFetchesLittleAgain() {
