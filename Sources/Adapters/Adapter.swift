@@ -6,7 +6,7 @@ public struct Adapter: Sendable, Equatable {
   public var values: [Float]
 
   /// An adapter from its numbers. Throws ``AdapterError/valueCount(expected:found:)``.
-  public init(layout: AdapterLayout, values: [Float]) throws {
+  public init(layout: AdapterLayout, values: [Float]) throws(AdapterError) {
     guard values.count == layout.count else {
       throw AdapterError.valueCount(expected: layout.count, found: values.count)
     }

@@ -66,7 +66,7 @@ public struct AdapterLayout: Sendable, Equatable {
   }
 
   /// What the product of the factors is multiplied by.
-  public enum Scaling: String, Sendable, Codable {
+  public enum Scaling: String, Sendable {
     /// alpha / rank.
     case standard
     /// alpha / √rank (Kalajdzievski, 2023, arXiv:2312.03732): PEFT's `use_rslora`.
@@ -99,7 +99,7 @@ public struct AdapterLayout: Sendable, Equatable {
   /// Lays the factors of `modules` out. Throws ``AdapterError`` naming what is out of bounds.
   public init(
     rank: Int, alpha: Int, modules: [AdapterModule], scaling: Scaling = .standard
-  ) throws {
+  ) throws(AdapterError) {
     guard (1...Self.maximumRank).contains(rank) else { throw AdapterError.rank(rank) }
     guard (1...Self.maximumAlpha).contains(alpha) else { throw AdapterError.alpha(alpha) }
     guard (1...Self.maximumModules).contains(modules.count) else {
@@ -124,7 +124,7 @@ public struct AdapterLayout: Sendable, Equatable {
     left.id == right.id
   }
 
-  private static func check(_ modules: [AdapterModule]) throws {
+  private static func check(_ modules: [AdapterModule]) throws(AdapterError) {
     let sides = 1...maximumSide
     var paths = Set<String>()
     for (index, module) in modules.enumerated() {
@@ -157,7 +157,7 @@ public struct AdapterLayout: Sendable, Equatable {
   // No product here can overflow: 16,384 modules × 2 × 2¹⁰ × 2²⁰ numbers are 2⁴⁵.
   private static func factors(
     of modules: [AdapterModule], rank: Int
-  ) throws -> ([Factor], Int) {
+  ) throws(AdapterError) -> ([Factor], Int) {
     var factors: [Factor] = []
     factors.reserveCapacity(2 * modules.count)
     var offset = 0

@@ -16,7 +16,7 @@ public struct CanonicalAdapter: Sendable, Equatable {
   public var units: [Int64]
 
   /// An adapter from its units. Throws ``AdapterError/valueCount(expected:found:)``.
-  public init(layout: AdapterLayout, units: [Int64]) throws {
+  public init(layout: AdapterLayout, units: [Int64]) throws(AdapterError) {
     guard units.count == layout.count else {
       throw AdapterError.valueCount(expected: layout.count, found: units.count)
     }

@@ -24,7 +24,7 @@ public struct Delta: Sendable, Equatable {
   /// not in canonical form.
   public init(
     layout: AdapterLayout, tier: DeltaTier = .int4, exponents: [Int8], symbols: [Int8]
-  ) throws {
+  ) throws(DeltaError) {
     guard symbols.count == layout.count else {
       throw DeltaError.coordinateCount(expected: layout.count, found: symbols.count)
     }
@@ -46,20 +46,20 @@ public struct Delta: Sendable, Equatable {
 
   /// The duties of readers that concern decoded values, in the specification's order: exponents,
   /// symbols, all-zero blocks; then, where the tier is sparse, entries and levels.
-  func check() throws {
+  func check() throws(DeltaError) {
     let exponentRange = 0...tier.maximumExponent
     for (block, exponent) in exponents.enumerated() where !exponentRange.contains(exponent) {
       throw DeltaError.exponent(block: block, value: Int(exponent))
     }
     let limit = tier.maximumSymbol
-    try symbols.withUnsafeBufferPointer { symbols in
+    try symbols.withUnsafeBufferPointer { symbols throws(DeltaError) in
       // Found first and named afterwards: the loop without an exit runs many at a time.
       var outside: UInt8 = 0
       for symbol in symbols { outside |= (symbol > limit || symbol < -limit) ? 1 : 0 }
       if outside != 0, let index = symbols.firstIndex(where: { $0 > limit || $0 < -limit }) {
         throw DeltaError.symbol(coordinate: index, value: Int(symbols[index]))
       }
-      try tier.forEachBlock(of: layout) { block, _, range in
+      try tier.forEachBlock(of: layout) { block, _, range throws(DeltaError) in
         guard exponents[block] != 0 else { return }
         var union: Int8 = 0
         for index in range { union |= symbols[index] }
@@ -70,8 +70,8 @@ public struct Delta: Sendable, Equatable {
   }
 
   /// Whether each block of a sparse delta has few enough entries, on two levels.
-  private func checkEntries() throws {
-    try tier.forEachBlock(of: layout) { block, _, range in
+  private func checkEntries() throws(DeltaError) {
+    try tier.forEachBlock(of: layout) { block, _, range throws(DeltaError) in
       let magnitudes = symbols[range].lazy.filter { $0 != 0 }.map { abs(Int($0)) }
       let count = magnitudes.reduce(0) { count, _ in count + 1 }
       guard count <= tier.entryLimit(length: range.count) else {

@@ -91,10 +91,10 @@ public enum DeltaTier: UInt8, Sendable, CaseIterable {
 
   /// Calls `body` with each block's index, factor index and coordinates, in order.
   @inline(__always)
-  func forEachBlock(
+  func forEachBlock<Failure: Error>(
     of layout: AdapterLayout,
-    _ body: (_ block: Int, _ factor: Int, _ range: Range<Int>) throws -> Void
-  ) rethrows {
+    _ body: (_ block: Int, _ factor: Int, _ range: Range<Int>) throws(Failure) -> Void
+  ) throws(Failure) {
     var block = 0
     let length = blockLength
     for (index, factor) in layout.factors.enumerated() {

@@ -66,7 +66,7 @@ extension FoldError: CustomStringConvertible {
     switch self {
     case .unknownRule(let name):
       "merge rule \(name.debugDescription) is unknown here; this version has "
-        + FoldRules.Rule.allCases.map(\.rawValue).joined(separator: ", ")
+        + FoldRules.Rule.allCases.map { $0.rawValue }.joined(separator: ", ")
     case .outerRate(let rate): "outer rate \(rate) is not between 1 and 2^20 units of 2^-16"
     case .momentum(let momentum): "momentum \(momentum) is not below 2^16 units of 2^-16"
     case .latenessLimit(let limit): "lateness limit \(limit) is above 2 rounds"

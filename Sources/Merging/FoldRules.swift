@@ -29,7 +29,7 @@ public struct FoldRules: Sendable, Equatable {
   public init(
     rule: Rule = .clippedMean, outerRate: UInt32 = 45_875, momentum: UInt32 = 58_982,
     latenessLimit: UInt32 = 2
-  ) throws {
+  ) throws(FoldError) {
     guard (1...1 << 20).contains(outerRate) else { throw FoldError.outerRate(outerRate) }
     guard momentum < 1 << 16 else { throw FoldError.momentum(momentum) }
     guard latenessLimit <= UInt32(Limits.latenessMax) else {
@@ -39,15 +39,5 @@ public struct FoldRules: Sendable, Equatable {
     self.outerRate = outerRate
     self.momentum = momentum
     self.latenessLimit = latenessLimit
-  }
-
-  /// The rules a charter states. Throws ``FoldError``, for an unknown rule by its name.
-  public init(_ message: Hanse_V1_MergeRules) throws {
-    guard let rule = Rule(rawValue: message.rule) else {
-      throw FoldError.unknownRule(message.rule)
-    }
-    try self.init(
-      rule: rule, outerRate: message.outerRateQ16, momentum: message.momentumQ16,
-      latenessLimit: message.latenessLimit)
   }
 }

@@ -75,7 +75,7 @@ public struct FoldState: Sendable, Equatable {
   /// - Throws: ``FoldError`` naming the check that failed, in the order of Protocol/Merge.md.
   public init(
     decoding bytes: [UInt8], layout: AdapterLayout, round: UInt32, root: ContentID?
-  ) throws {
+  ) throws(FoldError) {
     guard bytes.starts(with: Self.magic) else { throw FoldError.stateMagic }
     let length = Self.byteCount(of: layout)
     guard bytes.count >= Self.headByteCount else {
@@ -115,7 +115,7 @@ public struct FoldState: Sendable, Equatable {
     velocity.withLittleEndianBytes(body)
   }
 
-  private func checkRange() throws {
+  private func checkRange() throws(FoldError) {
     let range = -CanonicalAdapter.maximumUnits...CanonicalAdapter.maximumUnits
     if let index = theta.firstIndex(where: { !range.contains($0) }) {
       throw FoldError.stateRange(coordinate: index)
@@ -132,7 +132,7 @@ extension Array where Element: FixedWidthInteger {
     if UInt64(1).littleEndian == 1 {
       withUnsafeBytes(body)
     } else {
-      map(\.littleEndian).withUnsafeBytes(body)
+      map { $0.littleEndian }.withUnsafeBytes(body)
     }
   }
 }

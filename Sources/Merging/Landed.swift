@@ -35,7 +35,9 @@ struct Landed {
   }
 
   /// Those of a group that weigh anything, by id, each once, with the group's faults refused.
-  static func live(_ group: LandingGroup, rules: FoldRules) throws -> [AdmittedContribution] {
+  static func live(_ group: LandingGroup, rules: FoldRules) throws(FoldError)
+    -> [AdmittedContribution]
+  {
     let sorted = group.contributions.sorted { $0.id < $1.id }
     var live: [AdmittedContribution] = []
     for (index, facts) in sorted.enumerated() {

@@ -21,8 +21,12 @@ struct BenchFold: AsyncParsableCommand {
       verdict, and what the ledger admits is folded onto the charter's adapter, of a model like \
       SmolLM2-135M. Everything follows from a fixed seed, so a state root is the same everywhere.
 
+      With --orders the same entries are also heard in so many random orders and batches, on \
+      --threads threads, and folded each time: another root than the first is a failure.
+
       EXAMPLE
         $ hanse bench fold --labs 8
+        $ hanse bench fold --layers 1 --rank 1 --orders 10000 --threads 8
 
       EXIT CODES
         0 done, 1 failed, 2 wrong use
@@ -39,6 +43,12 @@ struct BenchFold: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("Times each is done; the fastest counts.", valueName: "n"))
   var repeats = 3
+
+  @Option(help: ArgumentHelp("Orders and batches to fold besides.", valueName: "n"))
+  var orders = 0
+
+  @Option(help: ArgumentHelp("Threads that fold them.", valueName: "n"))
+  var threads = 1
 
   @Flag(help: "Print one JSON object (version 1, see Protocol/Control.md).")
   var json = false
@@ -66,9 +76,11 @@ struct BenchFold: AsyncParsableCommand {
     let stateBytes: Int
     let rootSeconds: Double
     let rules: [Rule]
+    /// Orders that were folded besides and gave the same roots.
+    let orders: Int
 
     enum CodingKeys: String, CodingKey {
-      case labs, numbers, entries, rules
+      case labs, numbers, entries, rules, orders
       case entriesPerSecond = "entries_per_second"
       case stateBytes = "state_bytes"
       case rootSeconds = "root_seconds"
@@ -80,12 +92,16 @@ struct BenchFold: AsyncParsableCommand {
     guard (1...256).contains(rank) else { throw ValidationError("--rank is 1 to 256") }
     guard (1...256).contains(layers) else { throw ValidationError("--layers is 1 to 256") }
     guard repeats > 0 else { throw ValidationError("--repeats is at least 1") }
+    guard (0...10_000_000).contains(orders) else {
+      throw ValidationError("--orders is 0 to 10000000")
+    }
+    guard (1...256).contains(threads) else { throw ValidationError("--threads is 1 to 256") }
   }
 
   func run() async throws {
     var shape = DecoderConfiguration.smolLM2Small
     shape.layers = layers
-    var round = try PlayedRound(labs: labs, rank: rank, shape: shape)
+    let round = try PlayedRound(labs: labs, rank: rank, shape: shape)
     let filing = try fastest { try round.filed() }
     var book = filing.value
     let groups = try book.landingGroups(of: book.head { _ in true })
@@ -107,11 +123,32 @@ struct BenchFold: AsyncParsableCommand {
         root: "\(folded.value.root)")
     }
     let root = fastest { last.root }
+    try checkOrders(FoldOrders(round: round, start: start), rules)
     let report = Report(
       labs: labs, numbers: round.layout.count, entries: book.entryCount,
       entriesPerSecond: Double(book.entryCount) / filing.seconds,
-      stateBytes: FoldState.byteCount(of: round.layout), rootSeconds: root.seconds, rules: rules)
+      stateBytes: FoldState.byteCount(of: round.layout), rootSeconds: root.seconds, rules: rules,
+      orders: orders)
     if json { try Speech.sayLine(report) } else { Speech.say(Self.lines(report)) }
+  }
+
+  /// Folds in other orders. Throws where that gives another root.
+  private func checkOrders(_ set: FoldOrders, _ rules: [Rule]) throws {
+    guard orders > 0 else { return }
+    for (rule, roots) in zip(rules, try set.roots(of: orders, threads: threads)) {
+      guard roots.map(\.description) == [rule.root] else {
+        throw OrdersDiffer(rule: rule.rule, roots: roots.count)
+      }
+    }
+  }
+
+  /// The same entries gave several roots.
+  private struct OrdersDiffer: Error, CustomStringConvertible {
+    let rule: String
+    let roots: Int
+    var description: String {
+      "the fold by \(rule) depends on the order of arrival: \(roots) roots of one set of entries"
+    }
   }
 
   private func fastest<Value>(_ body: () throws -> Value) rethrows -> (
@@ -132,16 +169,19 @@ struct BenchFold: AsyncParsableCommand {
       lines.append(
         "\(rule.rule)  \(fixed(rule.seconds, 2)) s, \(rate) M numbers/s, root \(rule.root)")
     }
+    if report.orders > 0 {
+      lines.append("\(report.orders) orders and batches: the same roots")
+    }
     return lines
   }
 }
 
 /// One round of a federation in memory: its charter, its signed entries, its deltas.
-private struct PlayedRound {
+struct PlayedRound: Sendable {
   let charter: Charter
   let layout: AdapterLayout
   private(set) var deltas: [ContentID: Delta] = [:]
-  private var entries: [Entry] = []
+  private(set) var entries: [Entry] = []
 
   init(labs: Int, rank: Int, shape: DecoderConfiguration) throws {
     let keys = (0..<labs).map {

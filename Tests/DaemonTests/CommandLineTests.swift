@@ -30,8 +30,11 @@ import TinyModels
   /// Signed entries, integers and a fixed seed: these roots are the same on every machine.
   @Test func aFoldIsTheSameEverywhere() throws {
     let done = try Command.run(
-      "hanse", ["bench", "fold", "--labs", "3", "--layers", "1", "--repeats", "1", "--json"])
+      "hanse",
+      ["bench", "fold", "--labs", "3", "--layers", "1", "--repeats", "1", "--json"]
+        + ["--orders", "100", "--threads", "8"])
     #expect(done.code == 0, "\(done.errors)")
+    #expect(done.output.contains("\"orders\":100"))
     for root in [
       "76mnxwtk2pp5lrk6kpv2qvkr3hn2k6tb2c7leh4npqoftgnem27a",
       "o6u72z7pz7wibogr6wvolyzil44drsda74noldani4lepx6o3whq",
