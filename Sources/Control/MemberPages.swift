@@ -24,6 +24,30 @@ public struct PeersPage: Page {
     public var bytesSent: UInt64
     /// What it did wrong or why it cannot be reached; empty when all is well.
     public var trouble: String
+    /// What came from it since the daemon began, over all connections; nil when it is not running.
+    public var received: Received?
+
+    /// What came from a lab, and how much of that in vain.
+    public struct Received: Codable, Sendable, Equatable {
+      /// Entries, those in vain included.
+      public var entries: Int
+      /// Entries that were already here or on their way to be verified.
+      public var duplicateEntries: Int
+      /// Bytes of payloads, those in vain included.
+      public var blockBytes: Int
+      /// Bytes of payloads that were refused, already here or not asked for.
+      public var wastedBlockBytes: Int
+
+      /// Counts.
+      public init(
+        entries: Int, duplicateEntries: Int, blockBytes: Int, wastedBlockBytes: Int
+      ) {
+        self.entries = entries
+        self.duplicateEntries = duplicateEntries
+        self.blockBytes = blockBytes
+        self.wastedBlockBytes = wastedBlockBytes
+      }
+    }
 
     /// Which side opened the connection.
     public enum Link: String, Codable, Sendable, CaseIterable {
@@ -33,7 +57,8 @@ public struct PeersPage: Page {
     /// One lab's connection.
     public init(
       lab: Named, address: String?, link: Link, connectedSeconds: Double?,
-      roundTripMilliseconds: Double?, bytesReceived: UInt64, bytesSent: UInt64, trouble: String
+      roundTripMilliseconds: Double?, bytesReceived: UInt64, bytesSent: UInt64, trouble: String,
+      received: Received? = nil
     ) {
       self.lab = lab
       self.address = address
@@ -43,6 +68,7 @@ public struct PeersPage: Page {
       self.bytesReceived = bytesReceived
       self.bytesSent = bytesSent
       self.trouble = trouble
+      self.received = received
     }
   }
 }

@@ -95,21 +95,20 @@ public enum Joining {
     body.charterOnly = charterOnly
     let request = try JoinAsk.sign(body, lab: key, invitation: invitation)
     var failures: [String] = []
+    var refusal: NodeError?
     for contact in contacts(in: ticket) {
       if charterOnly { progress("asking \(contact.address)") }
       do {
         let answer = try await JoinClient.ask(
           address: contact.address, expectedKey: contact.key, key: key, request: request)
-        guard answer.accepted else {
-          throw NodeError.joinRefused(
-            Self.clean(answer.reason), hint: Self.clean(answer.hint))
-        }
-        return answer
-      } catch let error as TransportError {
+        if answer.accepted { return answer }
+        // Another member may know more: news of a fresh ticket takes a moment to reach everybody.
+        refusal = refusal ?? .joinRefused(Self.clean(answer.reason), hint: Self.clean(answer.hint))
+      } catch {
         failures.append("\(contact.address): \(error)")
       }
     }
-    throw NodeError.nobodyAnswers(failures)
+    throw refusal ?? .nobodyAnswers(failures)
   }
 
   private static func charter(

@@ -112,7 +112,11 @@ extension NodeCore {
           connectedSeconds: peer.connectedSince.map { now.seconds(since: $0) },
           roundTripMilliseconds: peer.roundTrip.map { $0 * 1000 },
           bytesReceived: counts?.bytesReceived ?? 0, bytesSent: counts?.bytesSent ?? 0,
-          trouble: trouble.joined(separator: "; "))
+          trouble: trouble.joined(separator: "; "),
+          received: PeersPage.Peer.Received(
+            entries: peer.received.entries, duplicateEntries: peer.received.duplicateEntries,
+            blockBytes: peer.received.blockBytes,
+            wastedBlockBytes: peer.received.wastedBlockBytes))
       })
   }
 }

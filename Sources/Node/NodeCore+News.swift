@@ -77,9 +77,16 @@ extension NodeCore {
     case .alone(let round): "round \(round): no other lab is connected"
     case .rejected(let round):
       "round \(round): every try of every lab was rejected; see hanse log"
-    case .verdicts(let round): "round \(round): waiting for verdicts"
+    case .verdicts(let round, let judges, let away):
+      "round \(round): waiting for verdicts" + list(" by ", judges)
+        + list("; not connected: ", away)
     case .contributions(let round, let labs):
-      "round \(round): waiting for " + labs.map { name(of: $0) }.joined(separator: ", ")
+      "round \(round): waiting for" + list(" ", labs)
     }
+  }
+
+  /// The labs' names after some words; nothing where there are none.
+  private func list(_ words: String, _ labs: [LabID]) -> String {
+    labs.isEmpty ? "" : words + labs.map { name(of: $0) }.joined(separator: ", ")
   }
 }

@@ -15,6 +15,7 @@ extension Participant {
       if shownRosterVersion != logbook.roster.version || shownPresences != logbook.presenceCount {
         showRoster()
       }
+      if heardAttestation { showRound() }
       wantPayloads()
       checkOwnLog()
       drain()
@@ -51,7 +52,29 @@ extension Participant {
     var logs: [LabID] = []
     for lab in labs where logs.last != lab { logs.append(lab) }
     tell(.members(members, logs: logs))
-    tell(.round(UInt64(round)))
+    shownRound = reachedRound
+    tell(.round(UInt64(shownRound)))
+  }
+
+  /// Tells the mesh of a round that is over, so that it reads on in the logs.
+  ///
+  /// Not only the own one: who joins late, or was away for long, stands at an early round until it
+  /// has read of the later ones, and must not be given them one minute's worth at a time.
+  mutating func showRound() {
+    heardAttestation = false
+    let reached = reachedRound
+    guard reached != shownRound else { return }
+    shownRound = reached
+    tell(.round(UInt64(reached)))
+  }
+
+  /// The head's round, or the highest that more than half of the labs attest in what was read of
+  /// their logs: one that floods cannot raise it.
+  private var reachedRound: UInt32 {
+    let members = logbook.roster.members
+    let attested = members.map { newestAttestation(of: $0.lab)?.merge.frontier.round ?? 0 }
+      .sorted(by: >)
+    return max(round, attested.isEmpty ? 0 : attested[members.count / 2])
   }
 
   /// Where a lab says it may be dialled, what a ticket said, or what its request to join said.

@@ -116,6 +116,7 @@ extension Participant {
     case .approval: out.append(.news(.approved(entry.lab)))
     case .attestation(let attestation):
       compareRoot(attestation, by: entry.lab)
+      heardAttestation = true
       out.append(
         .news(
           .attested(

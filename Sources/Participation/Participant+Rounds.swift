@@ -192,7 +192,7 @@ extension Participant {
       if let attestation = newestAttestation(of: lab) { compareRoot(attestation, by: lab) }
     }
     if isNew { out.append(.news(.standsOn(merge: merge.id, round: round, root: root))) }
-    tell(.round(UInt64(round)))
+    showRound()
   }
 
   /// Own payloads whose feedback may still be used: those of contributions that may yet be
@@ -260,16 +260,29 @@ extension Participant {
   }
 
   private func reason(_ facts: RoundRule.Facts) -> Waiting {
-    let missing = facts.trainers.filter { !facts.decided.contains($0) && $0 != lab }
     if let seconds = rule.remaining(now: moment.now) {
       return .grace(round: facts.round, seconds: Int(seconds))
     }
     if facts.trainers.count <= 1, logbook.roster.members.count > 1 {
       return .alone(round: facts.round)
     }
+    let open = logbook.contributions(ofRound: facts.round).filter { !$0.isDecided }
+    // What a lab contributed and nobody has decided waits for its judges, not for that lab.
+    let missing = facts.trainers.filter { trainer in
+      trainer != lab && !facts.decided.contains(trainer)
+        && !open.contains { $0.author == trainer }
+    }
     guard missing.isEmpty else { return .contributions(round: facts.round, missing) }
-    return facts.admitted.isEmpty
-      ? .rejected(round: facts.round) : .verdicts(round: facts.round)
+    guard !open.isEmpty || !facts.admitted.isEmpty else { return .rejected(round: facts.round) }
+    let judges = logbook.roster.members.map(\.lab).filter { judge in
+      judge != lab
+        && open.contains { state in
+          state.judges.contains(judge) && !state.judgements.contains { $0.judge == judge }
+        }
+    }
+    let connected = mesh.connectedLabs
+    return .verdicts(
+      round: facts.round, by: judges, away: judges.filter { !connected.contains($0) })
   }
 
   /// Whether every lab that is present has attested this head, so that nobody needs this node any

@@ -89,6 +89,9 @@ package struct Participant: Sendable {
   var shownRosterVersion: UInt32 = 0
   var shownPresences: UInt64 = 0
   var shownMembers: [Gossip.Member] = []
+  /// The round that the mesh was last told of, and whether an attestation came since.
+  var shownRound: UInt32 = 0
+  var heardAttestation = false
   /// The logbook's revision when it was last asked whether to attest again.
   var lookedAt: UInt64?
   /// The revision, forks included, of which the head is known to stand.

@@ -167,8 +167,8 @@ package enum Waiting: Sendable, Equatable {
   case alone(round: UInt32)
   /// Every try of every lab was rejected.
   case rejected(round: UInt32)
-  /// Judges.
-  case verdicts(round: UInt32)
+  /// Judges who have not judged what is open; `away` are those that are not connected.
+  case verdicts(round: UInt32, by: [LabID], away: [LabID])
   /// These labs' contributions.
   case contributions(round: UInt32, [LabID])
 }

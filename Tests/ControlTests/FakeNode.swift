@@ -79,7 +79,9 @@ enum Samples {
   static let peers = PeersPage(peers: [
     .init(
       lab: bremen, address: "192.0.2.7:7400", link: .dialled, connectedSeconds: 3601.5,
-      roundTripMilliseconds: 0.75, bytesReceived: 1 << 20, bytesSent: 2048, trouble: ""),
+      roundTripMilliseconds: 0.75, bytesReceived: 1 << 20, bytesSent: 2048, trouble: "",
+      received: PeersPage.Peer.Received(
+        entries: 12, duplicateEntries: 1, blockBytes: 786_432, wastedBlockBytes: 4_096)),
     .init(
       lab: hostile, address: nil, link: .none, connectedSeconds: nil, roundTripMilliseconds: nil,
       bytesReceived: 0, bytesSent: 0, trouble: "no address is known"),
