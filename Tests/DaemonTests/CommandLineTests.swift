@@ -61,7 +61,7 @@ import TinyModels
   }
 
   @Test(arguments: [
-    ("HANSE_MAX_ISA", "avx51", "portable, avx2, avx512, avx512_fp16, amx"),
+    ("HANSE_MAX_ISA", "avx51", "portable, avx2, avx512, avx512_bf16, avx512_fp16, amx"),
     ("HANSE_MAX_ISA", "", "portable"), ("HANSE_THREADS", "two", "at least 1"),
     ("HANSE_THREADS", "0", "at least 1"),
   ])
