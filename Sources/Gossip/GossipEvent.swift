@@ -17,6 +17,9 @@ public enum GossipEvent: Sendable {
   case members([Member], logs: [LabID])
   /// The round that the node is in: what flooders are measured by.
   case round(UInt64)
+  /// An entry of a lab shows that its log goes on from there in a round that is over: what comes
+  /// after it in the log is measured anew.
+  case ended(lab: LabID, sequence: UInt64)
   /// How fast objects may move from now on.
   case pace(Pace)
 

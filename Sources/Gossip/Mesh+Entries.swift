@@ -53,6 +53,15 @@ extension Mesh {
     pursueEntries(now)
   }
 
+  /// A log that lags behind the round is not measured by where it stood when that began: others
+  /// may rest on what it still has to say.
+  mutating func readOn(_ lab: LabID, from sequence: UInt64, _ now: Instant) {
+    guard let log = logs[lab], log.roundStart < sequence, sequence <= log.sequence else { return }
+    logs[lab]?.roundStart = sequence
+    noteClaims()
+    pursueEntries(now)
+  }
+
   /// Sequence up to which a lab's entries are fetched in this round.
   func allowance(_ lab: LabID) -> UInt64 {
     // One's own log is owed to nobody's patience: a restored node needs all of it.

@@ -80,6 +80,7 @@ public struct Mesh: Sendable {
     case .tick: tick(now)
     case .members(let members, let logs): adopt(members, logs: logs, now)
     case .round: advanceRound(now)
+    case .ended(let lab, let sequence): readOn(lab, from: sequence, now)
     case .pace(let pace): self.pace = pace
     case .connected(let id, let lab, let address, let dialledByUs):
       connected(id, lab, address, dialledByUs, now)

@@ -68,6 +68,14 @@ extension Participant {
     tell(.round(UInt64(reached)))
   }
 
+  /// Lets the mesh read on in a log that is behind: one allowance for each round that is over.
+  mutating func note(_ attestation: Hanse_V1_Attestation, in entry: Entry) {
+    let round = attestation.merge.frontier.round
+    guard round <= shownRound, round > endedRounds[entry.lab] ?? 0 else { return }
+    endedRounds[entry.lab] = round
+    tell(.ended(lab: entry.lab, sequence: entry.sequence))
+  }
+
   /// The head's round, or the highest that more than half of the labs attest in what was read of
   /// their logs: one that floods cannot raise it.
   private var reachedRound: UInt32 {

@@ -117,6 +117,7 @@ extension Participant {
     case .attestation(let attestation):
       compareRoot(attestation, by: entry.lab)
       heardAttestation = true
+      note(attestation, in: entry)
       out.append(
         .news(
           .attested(

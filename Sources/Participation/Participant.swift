@@ -92,6 +92,8 @@ package struct Participant: Sendable {
   /// The round that the mesh was last told of, and whether an attestation came since.
   var shownRound: UInt32 = 0
   var heardAttestation = false
+  /// The highest round of each lab's attestations that was over when they were read.
+  var endedRounds: [LabID: UInt32] = [:]
   /// The logbook's revision when it was last asked whether to attest again.
   var lookedAt: UInt64?
   /// The revision, forks included, of which the head is known to stand.

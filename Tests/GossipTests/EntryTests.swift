@@ -111,6 +111,28 @@ import Testing
     #expect(swarm.nodes[2].logs[flooder]?.count == allowed + trickle)
   }
 
+  @Test func aLogThatIsBehindTheRoundIsReadOnInFromWhereItIsShownToBe() {
+    let swarm = Swarm(count: 3, seed: 9)
+    swarm.run(5)
+    for _ in 0..<300 { swarm.publish(0) }
+    swarm.run(20)
+    let late = swarm.nodes[0].lab
+    let allowed = Int(GossipLimits.entriesPerRound(labs: 3))
+    #expect(swarm.nodes[1].logs[late]?.count == allowed)
+    // What was not read, and what lies before, moves nothing.
+    for sequence in [UInt64(allowed + 1), 0] {
+      swarm.tell(1, .ended(lab: late, sequence: sequence))
+      swarm.run(5)
+      #expect(swarm.nodes[1].logs[late]?.count == allowed)
+    }
+    swarm.tell(1, .ended(lab: late, sequence: UInt64(allowed - 20)))
+    swarm.run(5)
+    #expect(swarm.nodes[1].logs[late]?.count == 2 * allowed - 20)
+    swarm.tell(1, .ended(lab: late, sequence: UInt64(allowed - 30)))
+    swarm.run(5)
+    #expect(swarm.nodes[1].logs[late]?.count == 2 * allowed - 20)
+  }
+
   @Test func bothBranchesOfAForkCrossAndReachEverybody() {
     let swarm = Swarm(count: 4, seed: 10)
     swarm.run(5)
