@@ -302,13 +302,13 @@ let package = Package(
         "Node", "Adapters", "Checkpoints", "Control", "Datasets", "Deltas", "Determinism",
         "Gossip", "Identities", "Ledger", "Merging", "Participation", "Records", "Storage",
         "Tokenizers", "Trainers", "Training", "Transformers", "Transport", logging,
-        serviceLifecycle, toml,
+        protobuf, serviceLifecycle, toml,
       ],
       swiftSettings: strict),
     .testTarget(
       name: "ParticipationTests",
       dependencies: [
-        "Participation", "Determinism", "Identities",
+        "Participation", "Determinism", "Gossip", "Identities", "Ledger", "Records",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -65,7 +65,8 @@ public struct DeclinePage: Page {
 public struct ProposeRequest: Codable, Sendable, Equatable {
   /// What to change.
   public var change: Change
-  /// Lab name or id for a removal; contribution ids for a recall.
+  /// Lab name or id for a removal; contribution ids for a recall; lab and line for a rotation;
+  /// `name=value` for rules.
   public var subjects: [String]
   /// For a recall: since which round of the named lab; nil recalls exactly the contributions named.
   public var sinceRound: Int?
@@ -77,6 +78,8 @@ public struct ProposeRequest: Codable, Sendable, Equatable {
     case remove
     case recall
     case recallLab = "recall-lab"
+    case rotate
+    case rule
   }
 
   /// A proposal.
@@ -86,6 +89,78 @@ public struct ProposeRequest: Codable, Sendable, Equatable {
     self.sinceRound = sinceRound
     self.reason = reason
   }
+}
+
+/// Writes logs and payloads into a file, or takes in what another lab wrote.
+public struct BundleRequest: Codable, Sendable, Equatable {
+  /// Which of the two.
+  public enum Action: String, Codable, Sendable, CaseIterable {
+    case export, `import`
+  }
+
+  /// Which of the two.
+  public var action: Action
+  /// The file, from the root: the node itself opens it.
+  public var file: String
+  /// For an export: whether payloads are written too; absent: they are.
+  public var payloads: Bool?
+
+  /// A wish for a bundle.
+  public init(action: Action, file: String, payloads: Bool? = nil) {
+    self.action = action
+    self.file = file
+    self.payloads = payloads
+  }
+}
+
+/// What was written or taken in.
+public struct BundlePage: Page {
+  /// The most refusals that are named.
+  public static let refusalsMax = 20
+
+  /// The file.
+  public var file: String
+  /// The federation's id.
+  public var federation: String
+  /// Entries that were written, or that are new here.
+  public var entries: Int
+  /// Payloads that were written, or that are new here.
+  public var payloads: Int
+  /// Whether a member has signed the whole.
+  public var signed: Bool
+  /// Of a file that was written.
+  public var bytes: UInt64?
+  /// How many entries and payloads of an import were refused.
+  public var refusedCount: Int
+  /// Why, the first of them.
+  public var refused: [String]
+
+  /// An exchange.
+  public init(
+    file: String, federation: String, entries: Int, payloads: Int, signed: Bool,
+    bytes: UInt64? = nil, refusedCount: Int = 0, refused: [String] = []
+  ) {
+    self.file = file
+    self.federation = federation
+    self.entries = entries
+    self.payloads = payloads
+    self.signed = signed
+    self.bytes = bytes
+    self.refusedCount = refusedCount
+    self.refused = refused
+  }
+
+  /// Counts something that was refused.
+  public mutating func refuse(_ reason: String) {
+    refusedCount += 1
+    if refused.count < Self.refusalsMax { refused.append(reason) }
+  }
+}
+
+/// Asks for a new key of the node's own lab.
+public struct RotateKeyRequest: Codable, Sendable, Equatable {
+  /// A wish for a new key.
+  public init() {}
 }
 
 /// What an approval or proposal led to.

@@ -61,6 +61,12 @@ public struct ControlClient: NodeControl {
   public func propose(_ request: ProposeRequest) async throws -> ApprovePage {
     try await post("propose", request, patience: patience)
   }
+  public func bundle(_ request: BundleRequest) async throws -> BundlePage {
+    try await post("bundle", request, patience: nil)
+  }
+  public func rotateKey(_ request: RotateKeyRequest) async throws -> ApprovePage {
+    try await post("rotate-key", request, patience: patience)
+  }
 
   // MARK: HTTP
 

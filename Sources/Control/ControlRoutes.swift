@@ -50,6 +50,8 @@ package struct ControlRoutes: Sendable {
     case (.POST, "approve", 1): return try await act(body) { try await node.approve($0) }
     case (.POST, "decline", 1): return try await act(body) { try await node.decline($0) }
     case (.POST, "propose", 1): return try await act(body) { try await node.propose($0) }
+    case (.POST, "bundle", 1): return try await act(body) { try await node.bundle($0) }
+    case (.POST, "rotate-key", 1): return try await act(body) { try await node.rotateKey($0) }
     default:
       throw ControlError(
         .notFound,

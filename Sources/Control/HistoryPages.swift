@@ -177,7 +177,7 @@ public struct LogPage: Page {
 
 /// Everything known about one thing with an id.
 public struct EntryPage: Page {
-  /// merge, contribution, verdict, attestation, proposal, approval, presence or charter.
+  /// merge, contribution, verdict, attestation, proposal, approval, presence, lab or charter.
   public var kind: String
   /// Its whole id.
   public var id: String
@@ -189,6 +189,8 @@ public struct EntryPage: Page {
   public var contribution: ContributionRow?
   /// Set when it is a proposal, or an approval of one.
   public var proposal: ProposalRow?
+  /// Set when it is a lab that signed two entries at one place, or an entry of that place.
+  public var evidence: EvidenceRow?
   /// What else it says, in order.
   public var fields: [Field]
 

@@ -104,6 +104,12 @@ extension EntryPage {
     if let contribution { lines += contribution.details(style) }
     if let proposal { lines += proposal.lines(style) }
     if let merge { lines += mergeLines(merge, style) }
+    if let evidence {
+      lines.append(
+        style.bad("evidence") + "     two entries at sequence \(evidence.sequence) of "
+          + "\(PlainText.escape(evidence.lab.name))'s log: "
+          + evidence.entries.map { PlainText.escape($0) }.joined(separator: " and "))
+    }
     let width = (fields.map { PlainText.width($0.name) }.max() ?? 0) + 2
     return lines
       + fields.map {
@@ -145,7 +151,11 @@ extension EntryPage {
         "was rejected: \(contribution.verdicts.count - accepted) of "
           + "\(contribution.verdicts.count) verdicts reject it"
       case .recalled: "was recalled: it stays in the record with weight zero"
-      case .excluded: "is excluded: its lab's entries no longer count from there on"
+      case .excluded:
+        "is excluded: "
+          + (contribution.reason.isEmpty
+            ? "its lab's entries no longer count from there on"
+            : PlainText.escape(contribution.reason, limit: 200))
       }
     return [
       "contribution \(Figures.short(contribution.id)) of "

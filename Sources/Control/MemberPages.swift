@@ -48,6 +48,55 @@ public struct PeersPage: Page {
         self.wastedBlockBytes = wastedBlockBytes
       }
     }
+    /// Every address that it says it may be dialled at; empty for a lab that only dials.
+    public var addresses: [String]?
+    /// The last attempt at each address that led to no connection, and the last connection's end;
+    /// empty while one stands.
+    public var attempts: [Attempt]?
+    /// Seconds that the newest time which the lab wrote down lies ahead of this machine's clock.
+    public var secondsAhead: Int?
+    /// What the lab runs, as it says itself.
+    public var software: String?
+
+    /// A connection that did not come about, or ended.
+    public struct Attempt: Codable, Sendable, Equatable {
+      /// Where; empty for a connection that the other side had made.
+      public var address: String
+      /// What failed.
+      public var failure: Failure
+      /// Why, in words.
+      public var reason: String
+      /// How long ago.
+      public var secondsAgo: Double
+
+      /// A failed attempt.
+      public init(address: String, failure: Failure, reason: String, secondsAgo: Double) {
+        self.address = address
+        self.failure = failure
+        self.reason = reason
+        self.secondsAgo = secondsAgo
+      }
+    }
+
+    /// The kinds of failure, from near to far.
+    public enum Failure: String, Codable, Sendable, CaseIterable {
+      /// The address is not one, or its name does not resolve.
+      case name
+      /// Nothing takes the connection there.
+      case port
+      /// Something answers that does not speak TLS as hanse does.
+      case tls
+      /// It speaks another version or federation.
+      case version
+      /// A certificate from another time.
+      case clock
+      /// It shows another key than the roster has.
+      case key
+      /// It does not have this lab's key on its roster.
+      case roster
+      /// It says nothing, or the connection broke.
+      case silence
+    }
 
     /// Which side opened the connection.
     public enum Link: String, Codable, Sendable, CaseIterable {
@@ -58,8 +107,14 @@ public struct PeersPage: Page {
     public init(
       lab: Named, address: String?, link: Link, connectedSeconds: Double?,
       roundTripMilliseconds: Double?, bytesReceived: UInt64, bytesSent: UInt64, trouble: String,
-      received: Received? = nil
+      received: Received? = nil, addresses: [String]? = nil, attempts: [Attempt]? = nil,
+      secondsAhead: Int? = nil,
+      software: String? = nil
     ) {
+      self.addresses = addresses
+      self.attempts = attempts
+      self.secondsAhead = secondsAhead
+      self.software = software
       self.lab = lab
       self.address = address
       self.link = link
@@ -157,6 +212,23 @@ public struct ProposalRow: Codable, Sendable, Equatable {
   }
 }
 
+/// A proof that a lab signed two entries at one place: whoever holds both may show it to anybody.
+public struct EvidenceRow: Codable, Sendable, Equatable {
+  /// Who signed.
+  public var lab: Named
+  /// The lowest place of its log at which two entries are known.
+  public var sequence: UInt64
+  /// The two entries' ids, in the order of the ids: the same on every node.
+  public var entries: [String]
+
+  /// A proof.
+  public init(lab: Named, sequence: UInt64, entries: [String]) {
+    self.lab = lab
+    self.sequence = sequence
+    self.entries = entries
+  }
+}
+
 /// The labs of the federation.
 public struct RosterPage: Page {
   /// The roster's version, from 1.
@@ -165,15 +237,44 @@ public struct RosterPage: Page {
   public var id: String
   /// The labs, by name.
   public var labs: [Member]
+  /// What the federation goes by and may change; absent in pages of earlier releases.
+  public var rules: [Rule]?
+  /// Proofs against labs, on the roster or not; absent in pages of earlier releases.
+  public var evidence: [EvidenceRow]?
   /// The proposals that made it, oldest first.
   public var history: [ProposalRow]
 
   /// A page of members.
-  public init(rosterVersion: Int, id: String, labs: [Member], history: [ProposalRow]) {
+  public init(
+    rosterVersion: Int, id: String, labs: [Member], rules: [Rule]? = nil,
+    evidence: [EvidenceRow]? = nil, history: [ProposalRow]
+  ) {
+    self.evidence = evidence
+    self.rules = rules
     self.rosterVersion = rosterVersion
     self.id = id
     self.labs = labs
     self.history = history
+  }
+
+  /// One rule.
+  public struct Rule: Codable, Sendable, Equatable {
+    /// As in `hanse propose rule`.
+    public var name: String
+    /// As people write it.
+    public var value: String
+    /// The roster version since which it has been so; 1 for the charter's.
+    public var sinceVersion: Int
+    /// The charter's value.
+    public var founded: String
+
+    /// One rule.
+    public init(name: String, value: String, sinceVersion: Int, founded: String) {
+      self.name = name
+      self.value = value
+      self.sinceVersion = sinceVersion
+      self.founded = founded
+    }
   }
 
   /// A lab on the roster.

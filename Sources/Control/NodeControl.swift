@@ -28,6 +28,10 @@ public protocol NodeControl: NodePages {
   func approve(_ request: ApproveRequest) async throws -> ApprovePage
   /// Shows a request to join no more, on this node.
   func decline(_ request: DeclineRequest) async throws -> DeclinePage
-  /// Proposes a removal, a rotation or a recall, and approves it.
+  /// Proposes a removal, another lab's rotation or a recall, and approves it.
   func propose(_ request: ProposeRequest) async throws -> ApprovePage
+  /// Writes a bundle, or takes one in.
+  func bundle(_ request: BundleRequest) async throws -> BundlePage
+  /// Makes a new key for the node's lab and proposes it.
+  func rotateKey(_ request: RotateKeyRequest) async throws -> ApprovePage
 }

@@ -168,6 +168,27 @@ extension RosterPage {
       ])
     }
     var lines = ["roster version \(rosterVersion)  \(Figures.short(id))", ""] + table.lines()
+    if let rules, !rules.isEmpty {
+      var table = TextTable([
+        ("RULE", .left), ("NOW", .left), ("SINCE VERSION", .right), ("CHARTER", .left),
+      ])
+      for rule in rules {
+        table.add([
+          PlainText.escape(rule.name), PlainText.escape(rule.value), "\(rule.sinceVersion)",
+          rule.value == rule.founded ? "the same" : PlainText.escape(rule.founded),
+        ])
+      }
+      lines += [""] + table.lines()
+    }
+    for proof in evidence ?? [] {
+      lines += [
+        "",
+        style.bad("evidence") + " against \(PlainText.escape(proof.lab.name, limit: 32)): "
+          + "two entries at sequence \(proof.sequence), "
+          + proof.entries.map { Figures.short($0) }.joined(separator: " and ")
+          + "; what it wrote from there on counts only if it is sealed",
+      ]
+    }
     if !history.isEmpty { lines += ["", style.strong("how it came to be")] }
     lines += history.map {
       "  version \($0.makesVersion): \(PlainText.escape($0.change)), proposed by "

@@ -9,6 +9,7 @@ public struct ContentID: Hashable, Comparable, Sendable {
   /// hash.
   public enum Kind: String, Sendable, CaseIterable {
     case block = "hanse-block"
+    case bundle = "hanse-bundle"
     case card = "hanse-card"
     case charter = "hanse-charter"
     case entry = "hanse-entry"

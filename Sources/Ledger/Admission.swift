@@ -101,7 +101,7 @@ extension Logbook {
     let judges =
       roster(version: entry.rosterVersion)?.judges(
         federation: charter.id, author: entry.lab, round: message.round,
-        attempt: message.attempt, committee: Int(charter.message.judging.committee)) ?? []
+        attempt: message.attempt) ?? []
     var state = ContributionState(
       entry: entry, message: message, object: ContentID(bytes: message.payload.blockList),
       judges: judges,
@@ -157,7 +157,7 @@ extension Logbook {
     let total =
       roster(version: earlier.rosterVersion)?.judges(
         federation: charter.id, author: entry.lab, round: message.round,
-        attempt: message.attempt - 1, committee: Int(charter.message.judging.committee)) ?? []
+        attempt: message.attempt - 1) ?? []
     return judges.intersection(total).count * 2 >= total.count
   }
 

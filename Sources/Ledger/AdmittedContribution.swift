@@ -45,12 +45,15 @@ public struct AdmittedContribution: Sendable, Hashable {
 public struct LandingGroup: Sendable, Hashable {
   /// The landing round that they share.
   public let round: UInt32
+  /// The roster version whose rules it is folded under; see Protocol/Merge.md, "Rules".
+  public let rosterVersion: UInt32
   /// Sorted by id.
   public let contributions: [AdmittedContribution]
 
   /// A group; sorts its contributions.
-  public init(round: UInt32, contributions: [AdmittedContribution]) {
+  public init(round: UInt32, rosterVersion: UInt32 = 1, contributions: [AdmittedContribution]) {
     self.round = round
+    self.rosterVersion = rosterVersion
     self.contributions = contributions.sorted { $0.id < $1.id }
   }
 }

@@ -173,14 +173,22 @@ extension Logbook {
     let landing = try landingRounds(inOrder, in: expansion)
     let recalled = Set(roster(version: merge.rosterVersion)?.recalled ?? [])
     var groups: [UInt32: [AdmittedContribution]] = [:]
+    var versions: [UInt32: UInt32] = [:]
     for id in expansion.members {
       guard let state = contributions[id], let round = landing[id] else { throw .wrongMembers }
+      versions[round] = max(versions[round] ?? 1, state.entry.rosterVersion)
       groups[round, default: []].append(
         AdmittedContribution(
           id: id, author: state.author, round: state.round, landingRound: round,
           tokens: state.message.tokens, isRecalled: recalled.contains(id)))
     }
-    return groups.keys.sorted().map { LandingGroup(round: $0, contributions: groups[$0] ?? []) }
+    // Once a round was folded under a version, no later one goes back behind it.
+    var version: UInt32 = 1
+    return groups.keys.sorted().map { round in
+      version = max(version, versions[round] ?? 1)
+      return LandingGroup(
+        round: round, rosterVersion: version, contributions: groups[round] ?? [])
+    }
   }
 }
 

@@ -162,6 +162,11 @@ public struct Logbook: Sendable {
     return .equivocation(entry.sequence)
   }
 
+  /// Whether both entries of a fork follow the same one, so that there is no lower fork.
+  public func isWhereBranchesPart(_ fork: Fork) -> Bool {
+    entryByID[fork.held]?.previous == fork.other.previous
+  }
+
   /// Draws the conclusions from what was appended since the last call.
   public mutating func settle() {
     guard !isSettled else { return }

@@ -23,8 +23,17 @@ public struct Roster: Sendable, Hashable {
   public let recalled: [ContentID]
   /// Removed labs and the last entry of each that counts.
   public let cutoffs: [LabID: UInt64]
+  /// Keys that labs had and have no longer, in that order: no lab may have one again.
+  public let retired: [PublicKey]
+  /// What the federation goes by under this version.
+  public let rules: Rules
 
-  init(version: UInt32, members: [Seat], recalled: [ContentID], cutoffs: [LabID: UInt64]) {
+  init(
+    version: UInt32, members: [Seat], recalled: [ContentID], cutoffs: [LabID: UInt64],
+    retired: [PublicKey], rules: Rules
+  ) {
+    self.retired = retired
+    self.rules = rules
     self.version = version
     self.members = members.sorted { $0.lab < $1.lab }
     self.recalled = recalled.sorted()
@@ -36,7 +45,7 @@ public struct Roster: Sendable, Hashable {
     self.init(
       version: 1,
       members: charter.founders.map { Seat(lab: $0.lab, key: $0.key, name: $0.name, since: 1) },
-      recalled: [], cutoffs: [:])
+      recalled: [], cutoffs: [:], retired: [], rules: Rules(charter))
   }
 
   /// The seat of a lab, if it has one.
@@ -44,6 +53,11 @@ public struct Roster: Sendable, Hashable {
 
   /// The seat whose key this is.
   public func member(key: PublicKey) -> Seat? { members.first { $0.key == key } }
+
+  /// Whether a lab has this key, or had it.
+  public func isUsed(_ key: PublicKey) -> Bool {
+    member(key: key) != nil || retired.contains(key)
+  }
 
   /// Labs that may lie while seals stay safe: ⌊(n−1)/3⌋.
   public var faultsTolerated: Int { max(0, (members.count - 1) / 3) }
@@ -59,15 +73,17 @@ public struct Roster: Sendable, Hashable {
     var bytes: [UInt8] = version.littleEndianBytes
     for member in members { bytes += member.lab.bytes + member.key.bytes }
     for contribution in recalled { bytes += contribution.bytes }
+    bytes += rules.canonicalBytes
     return ContentID(of: bytes, kind: .roster)
   }
 
   /// Who judges a contribution: everybody up to the committee's size, beyond that the author and
   /// others drawn by hash, which the author cannot grind.
   func judges(
-    federation: ContentID, author: LabID, round: UInt32, attempt: UInt32, committee: Int
+    federation: ContentID, author: LabID, round: UInt32, attempt: UInt32
   ) -> [LabID] {
     let labs = members.map(\.lab)
+    let committee = Int(rules.judging.committee)
     guard labs.count > committee else { return labs }
     let drawn = labs.filter { $0 != author }.map { lab in
       let bytes =

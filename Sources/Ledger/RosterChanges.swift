@@ -95,37 +95,44 @@ extension Roster {
     var members = members
     var recalled = recalled
     var cutoffs = cutoffs
+    var retired = retired
+    var rules = rules
     switch proposal.change {
     case .admit(let admission):
       guard let ask = try? JoinAsk(admission.request), !ask.charterOnly,
         member(ask.lab) == nil,
-        !members.contains(where: { $0.key == ask.key || $0.name == ask.name }),
+        !isUsed(ask.key), !members.contains(where: { $0.name == ask.name }),
         cutoffs[ask.lab] == nil,
         members.count < Limits.labsMax
       else { return nil }
       members.append(Seat(lab: ask.lab, key: ask.key, name: ask.name, since: version + 1))
     case .remove(let removal):
-      guard let lab = LabID(bytes: removal.lab), member(lab) != nil, members.count > 1 else {
+      guard let lab = LabID(bytes: removal.lab), let seat = member(lab), members.count > 1 else {
         return nil
       }
+      retired.append(seat.key)
       members.removeAll { $0.lab == lab }
       cutoffs[lab] = removal.lastSequence
     case .rotate(let rotation):
       guard let lab = LabID(bytes: rotation.lab), let key = PublicKey(bytes: rotation.newKey),
         let place = members.firstIndex(where: { $0.lab == lab }),
-        !members.contains(where: { $0.key == key }),
-        key.verifies(rotation.signature, of: Array("hanse rotate 1\u{0}".utf8) + lab.bytes)
+        !isUsed(key), rotation.isSigned
       else { return nil }
+      retired.append(members[place].key)
       members[place].key = key
     case .recall(let recall):
       let named = recall.contributions.compactMap { ContentID(bytes: $0) }
       guard !named.isEmpty else { return nil }
       recalled += named.filter { !recalled.contains($0) }
+    case .changeRule(let change):
+      guard let changed = try? rules.applying(change) else { return nil }
+      rules = changed
     case nil:
       return nil
     }
     return Roster(
-      version: version + 1, members: members, recalled: recalled, cutoffs: cutoffs)
+      version: version + 1, members: members, recalled: recalled, cutoffs: cutoffs,
+      retired: retired, rules: rules)
   }
 }
 

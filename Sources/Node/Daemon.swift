@@ -2,6 +2,7 @@ import Control
 import FoundationEssentials
 import Glibc
 import Logging
+import Participation
 import Records
 import ServiceLifecycle
 import Storage
@@ -40,7 +41,8 @@ public enum Daemon {
     let folding = try Folding(charter: core.charter, store: core.store)
     let trainer = TrainerProcess(try endpoint(configuration), logger: log)
     let control = try ControlServer(
-      node: NodeAnswers(core: core, folding: folding), path: home.controlSocket, mode: 0o660,
+      node: NodeAnswers(core: core, folding: folding, desk: BundleDesk(core: core)),
+      path: home.controlSocket, mode: 0o660,
       logger: log)
     let runner = RoundRunner(core: core, folding: folding, trainer: trainer, log: log)
     log.notice(
@@ -90,7 +92,8 @@ struct NetworkService: Service {
     let (events, sink) = AsyncStream.makeStream(of: TransportEvent.self)
     let core = core
     let board = try Switchboard(
-      key: core.key, listen: try core.configuration.listen.map { try Endpoint($0) },
+      key: await core.participant.key,
+      listen: try core.configuration.listen.map { try Endpoint($0) },
       membership: { [membership = core.membership] in membership.lab(of: $0) },
       guests: { request, _ in await core.answer(request) }, logger: log,
       // Unbounded in form; receipts bound what any connection may have in it.

@@ -29,10 +29,14 @@ package actor Folding {
     package let groups: [LandingGroup]
     package let round: UInt32
     package let messages: [ContentID: Hanse_V1_Contribution]
+    /// The rules of each roster version that a group is folded under.
+    package let rules: [UInt32: Hanse_V1_MergeRules]
 
     package init(
-      groups: [LandingGroup], round: UInt32, messages: [ContentID: Hanse_V1_Contribution]
+      groups: [LandingGroup], round: UInt32, messages: [ContentID: Hanse_V1_Contribution],
+      rules: [UInt32: Hanse_V1_MergeRules]
     ) {
+      self.rules = rules
       self.groups = groups
       self.round = round
       self.messages = messages
@@ -44,7 +48,6 @@ package actor Folding {
 
   private let charter: Charter
   private let layout: AdapterLayout
-  private let rules: FoldRules
   private let payloads: Payloads
   private let store: Store
   private let usesSnapshots: Bool
@@ -55,7 +58,8 @@ package actor Folding {
   package init(charter: Charter, store: Store, usesSnapshots: Bool = true) throws {
     self.charter = charter
     layout = try AdapterShapes.layout(of: charter)
-    rules = try FoldRules(charter.message.merge)
+    // Unknown rules are said at the start, not in the middle of a round.
+    _ = try FoldRules(charter.message.merge)
     payloads = Payloads(store: store, layout: layout)
     self.store = store
     self.usesSnapshots = usesSnapshots
@@ -67,7 +71,9 @@ package actor Folding {
   /// The state of a merge. Reads the payloads that are new since the nearest remembered state.
   package func fold(_ recipe: Recipe) throws -> Folded {
     var keys = [ContentID(of: charter.bytes, kind: .merge)]
-    for group in recipe.groups { keys.append(Self.key(after: keys[keys.count - 1], group)) }
+    for group in recipe.groups {
+      keys.append(try Self.key(after: keys[keys.count - 1], group, recipe.rules(of: group)))
+    }
     var (index, state) = nearest(keys, recipe.groups)
     while index < recipe.groups.count {
       let group = recipe.groups[index]
@@ -78,7 +84,7 @@ package actor Folding {
             throw NodeError.missingPayload(contribution: id)
           }
           return try self.payloads.delta(message, of: id)
-        }, rules: rules)
+        }, rules: recipe.rules(of: group))
       index += 1
     }
     remember(keys[keys.count - 1], state)
@@ -89,7 +95,7 @@ package actor Folding {
   package func keep(_ recipe: Recipe, _ folded: Folded) throws {
     guard usesSnapshots, !store.readOnly else { return }
     var key = ContentID(of: charter.bytes, kind: .merge)
-    for group in recipe.groups { key = Self.key(after: key, group) }
+    for group in recipe.groups { key = try Self.key(after: key, group, recipe.rules(of: group)) }
     try store.writeSnapshot(key, folded.state.encoded())
     kept.removeAll { $0 == key }
     kept.append(key)
@@ -120,8 +126,12 @@ package actor Folding {
 
   /// Names a chain of groups by everything that the fold reads of it but the payloads, which the
   /// contribution ids name.
-  private static func key(after key: ContentID, _ group: LandingGroup) -> ContentID {
+  private static func key(
+    after key: ContentID, _ group: LandingGroup, _ rules: FoldRules
+  ) -> ContentID {
     var bytes = key.bytes + group.round.littleEndianBytes
+    bytes += Array(rules.rule.rawValue.utf8) + rules.outerRate.littleEndianBytes
+    bytes += rules.momentum.littleEndianBytes + rules.latenessLimit.littleEndianBytes
     for contribution in group.contributions {
       bytes += contribution.id.bytes
       bytes.append(contribution.isRecalled ? 1 : 0)
@@ -134,12 +144,22 @@ extension Folding.Recipe {
   /// Everything needed to fold a merge that the ledger has taken apart.
   package init(_ merge: Hanse_V1_Merge, groups: [LandingGroup], in logbook: Logbook) {
     var messages: [ContentID: Hanse_V1_Contribution] = [:]
+    var rules: [UInt32: Hanse_V1_MergeRules] = [:]
     for group in groups {
+      rules[group.rosterVersion] = logbook.roster(version: group.rosterVersion)?.rules.merge
       for contribution in group.contributions {
         messages[contribution.id] = logbook.contribution(contribution.id)?.message
       }
     }
-    self.init(groups: groups, round: merge.frontier.round, messages: messages)
+    self.init(groups: groups, round: merge.frontier.round, messages: messages, rules: rules)
+  }
+
+  /// What a group is folded under.
+  func rules(of group: LandingGroup) throws -> FoldRules {
+    guard let message = rules[group.rosterVersion] else {
+      throw NodeError.notFound("roster version \(group.rosterVersion)")
+    }
+    return try FoldRules(message)
   }
 }
 

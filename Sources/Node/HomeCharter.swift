@@ -38,11 +38,6 @@ enum HomeCharter {
     do { return try Charter(bytes: bytes) } catch { throw NodeError.charter("\(error)") }
   }
 
-  /// The lab that this key signs for: its seat's, or the one whose first key it is.
-  static func lab(key: SigningKey, logbook: Logbook, charter: Charter) -> LabID {
-    logbook.roster.member(key: key.publicKey)?.lab ?? LabID(firstKey: key.publicKey)
-  }
-
   /// The merge that the node last stood on; nil when there is none, or none that these logs can
   /// make sense of: the node then finds its head anew.
   static func head(_ store: Store, in logbook: inout Logbook) -> Hanse_V1_Merge? {
@@ -63,6 +58,7 @@ enum OwnValue {
   static let declined = "declined-requests"
   static let charter = "charter"
   static let lab = "lab"
+  static let bundleEchoes = "bundle-echoes"
 }
 
 /// Requests to join that this node's operator has declined: their ids, one after the other.

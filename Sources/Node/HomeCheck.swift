@@ -1,7 +1,22 @@
+import Checkpoints
 import Identities
 import Ledger
 import Records
 import Storage
+
+/// Compares the base model of a home with its charter, file by file.
+public enum BaseComparison {
+  /// The number of files, all of which are the charter's.
+  ///
+  /// - Throws: ``NodeError/otherFile(name:path:reason:)`` for the first that is not.
+  public static func run(home: HomeLayout, model: String) throws -> Int {
+    let bytes = try DurableFile.read(home.charter, limit: Limits.charterBytesMax + 1)
+    let charter: Charter
+    do { charter = try Charter(bytes: bytes) } catch { throw NodeError.charter("\(error)") }
+    try BaseFiles.check(Checkpoint.open(model), against: charter)
+    return charter.message.base.files.count
+  }
+}
 
 /// Everything that can be found wrong with a home whose daemon is down, and its mending.
 public struct HomeCheck {

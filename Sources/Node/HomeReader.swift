@@ -4,6 +4,7 @@ import FoundationEssentials
 import Glibc
 import Identities
 import Ledger
+import Participation
 import Records
 import Storage
 
@@ -46,16 +47,18 @@ public actor HomeReader: NodePages {
       DurableFile.exists(home.configuration)
       ? try Configuration.read(home.configuration) : nil
     model = settings?.model ?? ""
-    let key = DurableFile.exists(home.key) ? try KeyFile.read(in: home) : nil
+    let keys = DurableFile.exists(home.key) ? try KeyFile.readAll(in: home) : []
     let noted = try? store.value(OwnValue.lab).flatMap { LabID(bytes: $0) }
     let seat = logbook.rosters.first?.members.first?.lab
-    if let key {
-      lab = HomeCharter.lab(key: key, logbook: logbook, charter: charter)
+    if let key = keys.first {
+      lab = try KeyFile.lab(in: home) ?? Participant.lab(of: key, in: logbook)
     } else if let known = noted ?? seat {
       lab = known
     } else {
       throw home.absence
     }
+    let seatKey = logbook.roster.member(lab)?.key
+    let key = keys.first { $0.publicKey == seatKey } ?? keys.first
     own = PageWriter.Own(
       name: settings?.lab ?? "?", fingerprint: key?.publicKey.fingerprint ?? "?",
       declined: (try? Declined.read(store)) ?? [])
@@ -133,7 +136,7 @@ enum HeldOut {
     (try? store.value(name)).flatMap { Double(String(decoding: $0, as: UTF8.self)) }
   }
 
-  static func change(_ name: String, _ value: Double) -> Change {
+  static func change(_ name: String, _ value: Double) -> Storage.Change {
     .value(name: name, bytes: Array("\(value)".utf8))
   }
 }

@@ -4,6 +4,7 @@ import FoundationEssentials
 import Gossip
 import Identities
 import Ledger
+import Participation
 import Records
 import Storage
 import Transport
@@ -12,6 +13,7 @@ import Transport
 struct NodeAnswers: NodeControl {
   let core: NodeCore
   let folding: Folding
+  let desk: BundleDesk
 
   func status() async throws -> StatusPage { try await core.statusPage() }
   func peers() async throws -> PeersPage { await core.peersPage() }
@@ -64,6 +66,17 @@ struct NodeAnswers: NodeControl {
   func propose(_ request: ProposeRequest) async throws -> ApprovePage {
     try await core.propose(request)
   }
+
+  func bundle(_ request: BundleRequest) async throws -> BundlePage {
+    do { return try await desk.handle(request) } catch let error as NodeError {
+      guard case .bundle = error else { throw error }
+      throw ControlError(error, kind: .refused)
+    }
+  }
+
+  func rotateKey(_ request: RotateKeyRequest) async throws -> ApprovePage {
+    try await core.rotateKey()
+  }
 }
 
 extension NodeCore {
@@ -72,7 +85,7 @@ extension NodeCore {
     PageWriter(
       logbook: logbook, lab: lab, head: head, headRoot: headRoot,
       own: PageWriter.Own(
-        name: configuration.lab, fingerprint: key.publicKey.fingerprint,
+        name: configuration.lab, fingerprint: participant.key.publicKey.fingerprint,
         declined: (try? Declined.read(store)) ?? []))
   }
 
@@ -98,8 +111,18 @@ extension NodeCore {
         waiting: activity.spent(on: .waiting) + activity.spent(on: .idle)))
   }
 
+  /// How far the newest time that a lab wrote lies ahead of this clock: that far the two clocks
+  /// differ at least.
+  private func secondsAhead(_ lab: LabID, of wall: Int64) -> Int? {
+    guard let last = logbook.log(of: lab).last else { return nil }
+    let written = Int64(clamping: last.message.timeSeconds)
+    let (ahead, overflow) = written.subtractingReportingOverflow(wall)
+    return !overflow && ahead > 0 ? Int(clamping: ahead) : nil
+  }
+
   func peersPage() -> PeersPage {
     let now = Self.clock()
+    let wall = Int64(Self.wallSeconds())
     return PeersPage(
       peers: mesh.peerStatus.map { peer in
         let counts = peer.connection.flatMap { board?.counts(of: $0) }
@@ -116,7 +139,11 @@ extension NodeCore {
           received: PeersPage.Peer.Received(
             entries: peer.received.entries, duplicateEntries: peer.received.duplicateEntries,
             blockBytes: peer.received.blockBytes,
-            wastedBlockBytes: peer.received.wastedBlockBytes))
+            wastedBlockBytes: peer.received.wastedBlockBytes),
+          addresses: peer.addresses,
+          attempts: peer.connection == nil ? attempts.rows(of: peer.lab, at: now) : [],
+          secondsAhead: secondsAhead(peer.lab, of: wall),
+          software: logbook.presence(of: peer.lab)?.software)
       })
   }
 }

@@ -37,13 +37,16 @@ extension NodeCore {
   func receive(_ event: TransportEvent) {
     switch event {
     case .connected(let id, let lab, let address, let dialledByUs):
+      attempts.connected(id, lab, address: dialledByUs ? address : "")
       handle(.connected(id, lab: lab, address: address, dialledByUs: dialledByUs))
     case .frame(let id, let frame, let receipt):
       handle(.frame(id, frame))
       receipt.consumed()
     case .disconnected(let id, let reason):
+      attempts.disconnected(id, reason, at: Self.clock())
       handle(.disconnected(id, reason: "\(reason)"))
     case .dialFailed(let lab, let address, let reason):
+      attempts.failed(lab, address: address, reason, at: Self.clock())
       handle(.dialFailed(lab, address: address, reason: "\(reason)"))
     }
   }
@@ -67,6 +70,7 @@ extension NodeCore {
       board?.connect(to: lab, address: address, key: key)
     case .close(let connection, let reason): board?.close(connection, reason: reason)
     case .send(let connection, let frame): board?.send(frame, on: connection, bulk: false)
+    case .keys(let order): try use(order)
     case .members(let members):
       membership.replace(
         Dictionary(members.map { ($0.key, $0.lab) }, uniquingKeysWith: { first, _ in first }))

@@ -20,7 +20,9 @@ extension NodeCore {
       log.info("disconnected: \(reason)", metadata: ["connection": "\(id)"])
     case .unreachable(let lab, let reason):
       log.debug("no connection to \(name(of: lab)): \(reason)")
-    case .refused(let reason): log.debug("entry refused: \(reason)")
+    case .refused(let reason):
+      refusals?.append(reason)
+      log.debug("entry refused: \(reason)")
     case .equivocated(let lab, let sequence, let entry):
       log.warning(
         "lab \(name(of: lab)) signed two entries at sequence \(sequence)",
@@ -69,6 +71,9 @@ extension NodeCore {
     switch waiting {
     case .removed: "this lab was removed by the members: see hanse roster"
     case .approval: "waiting for the members to approve this lab"
+    case .newKey:
+      "waiting for the members to approve this lab's key "
+        + participant.key.publicKey.fingerprint
     case .ownLog: "waiting for other labs to confirm where this lab's log ends"
     case .labs(let needed, let present): "waiting for \(needed) labs, there are \(present)"
     case .attestations: "waiting for the other labs' attestations"

@@ -10,7 +10,7 @@ import Storage
 
 extension NodeCore {
   /// Asks the participant and does what its answer brings up.
-  private func ask<Value>(_ body: () throws(Refusal) -> Participant.Answer<Value>) throws -> Value {
+  func ask<Value>(_ body: () throws(Refusal) -> Participant.Answer<Value>) throws -> Value {
     do {
       let answer = try body()
       perform(answer.directives)
@@ -110,6 +110,13 @@ extension NodeCore {
     switch request.change {
     case .remove: return try propose(.remove(removal(request.subjects, reason: request.reason)))
     case .recall, .recallLab: return try propose(.recall(recall(request)))
+    case .rotate: return try propose(.rotate(rotation(request.subjects)))
+    case .rule:
+      let change = try RuleText.change(request.subjects, reason: request.reason)
+      do { _ = try logbook.roster.rules.applying(change) } catch {
+        throw ControlError(.refused, "\(error)", hint: "hanse roster shows the rules as they are")
+      }
+      return try propose(.changeRule(change))
     }
   }
 
@@ -125,6 +132,34 @@ extension NodeCore {
       removal.lastEntry = Data(ContentID.members([]).bytes)
     }
     return removal
+  }
+
+  /// The rotation of a line that a lab without its key has printed.
+  private func rotation(_ subjects: [String]) throws -> Hanse_V1_KeyRotation {
+    guard subjects.count == 2 else {
+      throw ControlError(
+        .wrongUse, "a rotation takes a lab and its line",
+        hint: "hanse propose rotate LAB LINE, where hanse rotate-key --request prints the line")
+    }
+    let seat = try seat(subjects[0])
+    let rotation: Hanse_V1_KeyRotation
+    do { rotation = try KeyRotationText.read(subjects[1]) } catch {
+      throw ControlError(
+        .wrongUse, "\(error)",
+        hint: "paste the line exactly as hanse rotate-key --request printed it")
+    }
+    guard LabID(bytes: rotation.lab) == seat.lab else {
+      throw ControlError(
+        .refused, "the line is not one of \(printable(seat.name))",
+        hint: "ask that lab for its line, and compare the fingerprint over another channel")
+    }
+    if let open = participant.openRotation(of: seat.lab) {
+      throw ControlError(
+        .refused, "a new key for \(printable(seat.name)) is proposed already (\(open.id.short))",
+        hint: "approve that one: hanse approve \(open.id.short)")
+    }
+    do { try participant.requireUnused(rotation) } catch { throw ControlError(error) }
+    return rotation
   }
 
   private func recall(_ request: ProposeRequest) throws -> Hanse_V1_Recall {
@@ -187,7 +222,7 @@ extension NodeCore {
     return try approve(id)
   }
 
-  private func approve(_ id: ContentID) throws -> ApprovePage {
+  func approve(_ id: ContentID) throws -> ApprovePage {
     let after = try ask { () throws(Refusal) in try participant.approve(id, at: Self.moment) }
     let made = after.message.makesVersion
     let row = writer.row(after)

@@ -58,6 +58,13 @@ extension NodeCore {
     return Folding.Recipe(merge, groups: groups, in: logbook)
   }
 
+  /// How much a judge's loss may rise, in nats per token, under the roster that the contribution
+  /// was made under.
+  func tolerance(for contribution: ContributionState) -> Double {
+    let roster = logbook.roster(version: contribution.entry.rosterVersion) ?? logbook.roster
+    return Double(roster.rules.judging.toleranceMicronats) / 1e6
+  }
+
   /// Remembers the held-out loss of the head.
   func noteLoss(_ nats: Double, of merge: ContentID) throws {
     guard merge == head.id else { return }

@@ -24,7 +24,6 @@ actor NodeCore {
   nonisolated let home: HomeLayout
   nonisolated let configuration: Configuration
   nonisolated let charter: Charter
-  nonisolated let key: SigningKey
   nonisolated let lab: LabID
   nonisolated let store: Store
   nonisolated let layout: AdapterLayout
@@ -32,6 +31,14 @@ actor NodeCore {
   nonisolated let membership: Membership
   nonisolated let log: Logger
 
+  /// Why connections did not come about.
+  var attempts = Attempts()
+  /// Names this run of the node in bundles.
+  nonisolated let bundleNonce = systemRandomBytes(32)
+  /// Why entries were refused, while somebody wants to know.
+  var refusals: [String]?
+  /// Every key of the home, in use or not.
+  var keys: [SigningKey]
   var participant: Participant
   var board: Switchboard?
   /// What the worker is to do next, from when it was decided until it is fetched.
@@ -56,7 +63,8 @@ actor NodeCore {
     self.home = home
     self.configuration = configuration
     self.log = log
-    key = try KeyFile.read(in: home)
+    keys = try KeyFile.readAll(in: home)
+    let noted = try KeyFile.lab(in: home)
     let store = try Store(home: home)
     self.store = store
     let found = try HomeCharter.read(home, store)
@@ -67,7 +75,7 @@ actor NodeCore {
     attention = try Self.mend(home, store, replayed, found, log)
     let stored = HomeCharter.head(store, in: &replayed.logbook)
     let participant = Participant(
-      charter: charter, key: key,
+      charter: charter, keys: Keyring(keys), lab: noted,
       settings: Participant.Settings(
         name: configuration.lab, software: Self.software, trains: configuration.trains ?? true,
         contacts: (configuration.contacts ?? []).compactMap { Contact(text: $0) }),
@@ -132,6 +140,8 @@ actor NodeCore {
   func begin(_ board: Switchboard, boundAddress: String?) {
     self.board = board
     self.boundAddress = boundAddress
+    // What is to be shown may have been said before there was anybody to show it.
+    do { try board.show(keys) } catch { fail(error) }
     ownAddresses = reachableAddresses
     keepPace()
     handle(.began(addresses: ownAddresses))

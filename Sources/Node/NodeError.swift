@@ -20,6 +20,10 @@ public enum NodeError: Error, CustomStringConvertible {
   case charter(String)
   /// A payload that a merge needs.
   case missingPayload(contribution: ContentID)
+  /// A bundle that cannot be written or taken in.
+  case bundle(String, hint: String)
+  /// A key that cannot be asked for.
+  case recovery(String, hint: String)
   /// Something that was asked for by name.
   case notFound(String)
   /// Two different state roots for one merge: never ignored.
@@ -47,6 +51,8 @@ public enum NodeError: Error, CustomStringConvertible {
     case .missingPayload(let id):
       "the payload of contribution \(id.short) is not here\n"
         + "hint: it is fetched from the other labs while the daemon runs"
+    case .bundle(let reason, let hint): "\(reason)\nhint: \(hint)"
+    case .recovery(let reason, let hint): "\(reason)\nhint: \(hint)"
     case .notFound(let what): "\(what) is not here"
     case .differentRoots(let merge, let own, let other, let lab):
       "merge \(merge.short) gives root \(own.short) here and \(other.short) at lab \(lab.short)\n"

@@ -26,14 +26,19 @@ extension PageWriter {
         }
       }
     }
-    switch entries.count + merges.count {
+    // The other branch of a log stands in none, but it is evidence.
+    entries += logbook.labs.compactMap { logbook.forks[$0]?.other }
+      .filter { $0.id.description.hasPrefix(prefix) }
+    let labs = logbook.labs.filter { $0.description.hasPrefix(prefix) }
+    switch entries.count + merges.count + labs.count {
     case 0: return try charterPage(prefix)
     case 1: break
     default:
       throw ControlError(
-        .wrongUse, "\(prefix) begins \(entries.count + merges.count) ids",
+        .wrongUse, "\(prefix) begins \(entries.count + merges.count + labs.count) ids",
         hint: "give more characters of the id")
     }
+    if let lab = labs.first { return page(of: lab) }
     if let attestation = merges.values.first { return try page(of: attestation) }
     return page(of: entries[0])
   }
@@ -76,9 +81,13 @@ extension PageWriter {
       .init("roster version", "\(entry.rosterVersion)"),
       .init("bytes", "\(entry.body.count)"),
     ]
+    if let proof = evidence(entry.lab), proof.entries.contains(entry.id.description) {
+      page.evidence = proof
+    }
     switch entry.message.payload {
     case .contribution(let message):
-      page.contribution = logbook.contribution(entry.id).map(row)
+      page.contribution =
+        logbook.contribution(entry.id).map(row) ?? excluded(entry, message)
       page.fields += [
         .init("steps", "\(message.steps)"), .init("windows", "\(message.examples)"),
         .init("engine", message.engine), .init("codec", message.payload.codec),

@@ -29,9 +29,9 @@ extension PageWriter {
     for lab in logbook.labs {
       if let fork = logbook.forks[lab] {
         lines.append(
-          "\(named(lab).name) signed two entries at sequence \(fork.sequence); "
-            + "its later entries do not count"
-        )
+          "\(named(lab).name) signed two entries at sequence \(fork.sequence); what it wrote from "
+            + "there on does not count: hanse show \(lab.short), and the members may decide to "
+            + "hanse revoke it")
       }
     }
     for request in openRequests {

@@ -54,20 +54,28 @@ struct PageWriter {
   // MARK: rows
 
   func row(_ state: ContributionState) -> ContributionRow {
-    let message = state.message
+    var row = row(state.message, of: state.entry)
+    row.verdicts = state.judgements.compactMap { judgement in
+      guard let verdict = judgement.verdict else { return nil }
+      return VerdictRow(
+        judge: named(judgement.judge), accept: verdict.accept, reason: text(verdict.reason),
+        before: nats(verdict.lossBeforeMicronats), after: nats(verdict.lossAfterMicronats),
+        tokens: verdict.tokens)
+    }
+    row.status = status(state)
+    row.reason = reason(state)
+    return row
+  }
+
+  /// What a contribution says of itself, before anybody has judged it.
+  func row(_ message: Hanse_V1_Contribution, of entry: Entry) -> ContributionRow {
     let squares = message.factorNorms.reduce(0.0) { $0 + Double($1) * Double($1) }
     return ContributionRow(
-      id: state.id.description, author: named(state.author), round: Int(state.round),
+      id: entry.id.description, author: named(entry.lab), round: Int(message.round),
       attempt: Int(message.attempt), base: message.base.id.description, tokens: message.tokens,
       bytes: message.payload.size, before: nats(message.lossBeforeMicronats),
       after: nats(message.lossAfterMicronats), norm: squares.squareRoot() * 0x1p-40,
-      verdicts: state.judgements.compactMap { judgement in
-        guard let verdict = judgement.verdict else { return nil }
-        return VerdictRow(
-          judge: named(judgement.judge), accept: verdict.accept, reason: text(verdict.reason),
-          before: nats(verdict.lossBeforeMicronats), after: nats(verdict.lossAfterMicronats),
-          tokens: verdict.tokens)
-      }, status: status(state), reason: reason(state))
+      verdicts: [], status: .pending, reason: "")
   }
 
   private func status(_ state: ContributionState) -> ContributionRow.Status {
@@ -133,6 +141,7 @@ struct PageWriter {
     case .recall(let recall):
       let count = recall.contributions.count
       return "recall \(count) contribution\(count == 1 ? "" : "s")"
+    case .changeRule: return "change the rules"
     case nil: return "a change that this version does not know"
     }
   }
@@ -148,7 +157,9 @@ struct PageWriter {
         "its log counts up to entry \(removal.lastSequence)",
         removal.reason.isEmpty ? "no reason given" : "reason: \(removal.reason)",
       ]
-    case .rotate: return []
+    case .rotate(let rotation):
+      guard let key = PublicKey(bytes: rotation.newKey) else { return [] }
+      return ["fingerprint of the new key: \(key.fingerprint)"]
     case .recall(let recall):
       let shown = recall.contributions.prefix(16).compactMap { ContentID(bytes: $0) }.map { id in
         guard let state = logbook.contribution(id) else { return "\(id.short), not known here" }
@@ -157,6 +168,7 @@ struct PageWriter {
       let more = recall.contributions.count - shown.count
       return shown + (more > 0 ? ["and \(more) more"] : [])
         + [recall.reason.isEmpty ? "no reason given" : "reason: \(recall.reason)"]
+    case .changeRule(let change): return details(of: change, makes: proposal.makesVersion)
     case nil: return []
     }
   }
@@ -198,7 +210,8 @@ struct PageWriter {
         RosterPage.Member(
           lab: named(seat.lab), fingerprint: seat.key.fingerprint,
           sinceVersion: Int(seat.since), isOwn: seat.lab == lab)
-      }.sorted { $0.lab.name < $1.lab.name },
+      }.sorted { $0.lab.name < $1.lab.name }, rules: rules,
+      evidence: logbook.labs.compactMap(evidence),
       history: logbook.rosters.dropLast().compactMap { roster in
         logbook.enactedProposal(after: roster).map(row)
       })

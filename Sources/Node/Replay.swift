@@ -33,8 +33,8 @@ struct Replay {
     findings += try damagedPayloads(in: logbook)
     findings += logbook.labs.compactMap { lab in
       logbook.forks[lab].map {
-        "lab \(lab.short) signed two entries at sequence \($0.sequence): \($0.held.short) and "
-          + $0.other.id.short
+        "lab \(lab.short) signed two entries at sequence \($0.sequence): "
+          + [$0.held, $0.other.id].sorted().map(\.short).joined(separator: " and ")
       }
     }
     var writer = PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil, own: own)

@@ -211,7 +211,7 @@ actor RoundRunner {
     let before = try await loss(of: contribution.message.base, base)
     let after = try await measure(
       base.state.adapter.adding(delta).rounded(), "judge-\(contribution.id.short)")
-    let tolerance = Double(core.charter.message.judging.toleranceMicronats) / 1e6
+    let tolerance = await core.tolerance(for: contribution)
     let reason: Hanse_V1_Reason
     if !after.natsPerToken.isFinite {
       reason = .notFinite
@@ -236,7 +236,8 @@ actor RoundRunner {
     let before = try await loss(of: merge, folded)
     let state = Self.run(from: merge, attempt: attempt)
     removeRuns(but: state)
-    let job = trainJob(round: round, attempt: attempt, state: folder(state))
+    let rules = await core.logbook.roster.rules.round
+    let job = trainJob(rules, round: round, attempt: attempt, state: folder(state))
     defer { for path in [job.adapter, job.output] { Self.remove(path) } }
     try PEFTFolder.write(base, baseModel: core.configuration.model, to: job.adapter)
     let core = core
@@ -283,7 +284,8 @@ actor RoundRunner {
     let base = try await state(of: merge).state.adapter.rounded()
     let state = Self.run(from: merge, attempt: 1)
     removeRuns(but: state)
-    var job = trainJob(round: round, attempt: 1, state: folder(state))
+    let rules = await core.logbook.roster.rules.round
+    var job = trainJob(rules, round: round, attempt: 1, state: folder(state))
     job.optimiserOut = nil
     job.keepsState = true
     defer { for path in [job.adapter, job.output] { Self.remove(path) } }
@@ -300,8 +302,9 @@ actor RoundRunner {
     "run-\(merge.id.short)-\(attempt)"
   }
 
-  private func trainJob(round: UInt32, attempt: UInt32, state: String) -> TrainJob {
-    let rules = core.charter.message.round
+  private func trainJob(
+    _ rules: Hanse_V1_RoundRules, round: UInt32, attempt: UInt32, state: String
+  ) -> TrainJob {
     let own = core.configuration.training
     let hasHeldOut = !(core.configuration.heldOut ?? []).isEmpty
     let optimiser = folder("optimiser")

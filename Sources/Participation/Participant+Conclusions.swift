@@ -15,6 +15,7 @@ extension Participant {
       if shownRosterVersion != logbook.roster.version || shownPresences != logbook.presenceCount {
         showRoster()
       }
+      showKeys()
       if heardAttestation { showRound() }
       wantPayloads()
       checkOwnLog()
@@ -29,6 +30,7 @@ extension Participant {
     let isNewRoster = shownRosterVersion != logbook.roster.version
     shownRosterVersion = logbook.roster.version
     shownPresences = logbook.presenceCount
+    rule.leastGrace = Double(logbook.roster.rules.round.graceSeconds)
     keys = [:]
     var members: [Gossip.Member] = []
     for contact in settings.contacts where logbook.roster.member(contact.lab) == nil && !isMember {
@@ -36,7 +38,7 @@ extension Participant {
       members.append(Gossip.Member(lab: contact.lab, addresses: [contact.address]))
     }
     for seat in logbook.roster.members where seat.lab != lab {
-      keys[seat.lab] = seat.key
+      keys[seat.lab] = newestKey(of: seat)
       members.append(Gossip.Member(lab: seat.lab, addresses: addresses(of: seat)))
     }
     members.sort { $0.lab < $1.lab }
@@ -83,6 +85,15 @@ extension Participant {
     let attested = members.map { newestAttestation(of: $0.lab)?.merge.frontier.round ?? 0 }
       .sorted(by: >)
     return max(round, attested.isEmpty ? 0 : attested[members.count / 2])
+  }
+
+  /// The key that a lab is met with. While this lab has no seat, it knows the first entries alone:
+  /// a ticket may tell of a key that these say nothing of yet.
+  private func newestKey(of seat: Seat) -> PublicKey {
+    guard !isMember, let contact = settings.contacts.first(where: { $0.lab == seat.lab }),
+      !logbook.rosters.contains(where: { $0.member(seat.lab)?.key == contact.key })
+    else { return seat.key }
+    return contact.key
   }
 
   /// Where a lab says it may be dialled, what a ticket said, or what its request to join said.
@@ -136,8 +147,13 @@ extension Participant {
     guard !maySign, isMember else { return }
     let own = logbook.log(of: lab).last?.sequence ?? 0
     var heard = 1
-    for report in mesh.ownHeadReports where logbook.roster.member(report.lab) != nil {
-      guard report.sequence <= own else { return }
+    let connected = mesh.ownHeadReports
+    for seat in logbook.roster.members where seat.lab != lab {
+      let reports =
+        connected.filter { $0.lab == seat.lab }.map(\.sequence)
+        + (vouched[seat.lab].map { [$0] } ?? [])
+      guard let furthest = reports.max() else { continue }
+      guard furthest <= own else { return }
       heard += 1
     }
     guard heard * 2 > logbook.roster.members.count else { return }
@@ -149,7 +165,7 @@ extension Participant {
 
   /// Says one thing that is due; whether there was one.
   private mutating func sayWhatIsDue() -> Bool {
-    guard maySign, isMember else { return false }
+    guard canSign else { return false }
     do throws(Refusal) {
       if try sayPresence() { return true }
       return try attestWhenDue()

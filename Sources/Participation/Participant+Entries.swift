@@ -8,6 +8,14 @@ extension Participant {
   /// Checks entries that came from a peer; those that have a place in the logs are durable before
   /// anybody else hears of them.
   mutating func verify(batch: UInt64, from connection: ConnectionID, entries: [Entry]) {
+    file(entries, from: connection)
+    events.append(.verified(batch: batch))
+  }
+
+  /// Checks entries that came in a file, just as those that a peer sends.
+  mutating func verify(imported entries: [Entry]) { file(entries, from: nil) }
+
+  private mutating func file(_ entries: [Entry], from connection: ConnectionID?) {
     var changes: [Change] = []
     var told: [GossipEvent] = []
     for entry in entries { receive(entry, from: connection, &changes, &told) }
@@ -16,7 +24,6 @@ extension Participant {
     retryWaiting(&changes, &told)
     if !changes.isEmpty { out.append(.persist(changes)) }
     events += told
-    events.append(.verified(batch: batch))
   }
 
   private mutating func receive(
@@ -33,10 +40,15 @@ extension Participant {
       case .gap, .unknownRoster:
         wait(for: entry)
         told.append(.entryDeferred(entry.lab))
-      case .equivocation(let sequence):
+      case .equivocation:
+        // One proof is enough, the lowest: whoever signs a thousand branches fills no disk here.
+        guard let fork = logbook.forks[entry.lab], fork.other.id == entry.id else { return }
         changes.append(.fork(entry))
-        told.append(.forked(entry.lab, sequence: sequence, isFirst: true, from: connection))
-        out.append(.news(.equivocated(entry.lab, sequence: sequence, entry: entry.id)))
+        told.append(
+          .forked(
+            entry.lab, sequence: fork.sequence, isFirst: logbook.isWhereBranchesPart(fork),
+            from: connection))
+        out.append(.news(.equivocated(entry.lab, sequence: fork.sequence, entry: entry.id)))
       }
     } catch {
       out.append(.news(.refused(reason: "\(error)")))
@@ -75,9 +87,10 @@ extension Participant {
   mutating func sign(
     _ payload: Hanse_V1_Entry.OneOf_Payload, with changes: [Change] = []
   ) throws(Refusal) -> Entry {
+    guard let key = signingKey else { throw Self.foreignKey }
     let entry: Entry
     do {
-      entry = try draft(payload)
+      entry = try draft(payload, key)
       let outcome = try logbook.append(entry)
       precondition(outcome == .appended, "a new entry of the own log: \(outcome)")
     } catch {
@@ -90,7 +103,9 @@ extension Participant {
     return entry
   }
 
-  private func draft(_ payload: Hanse_V1_Entry.OneOf_Payload) throws(RecordError) -> Entry {
+  private func draft(
+    _ payload: Hanse_V1_Entry.OneOf_Payload, _ key: SigningKey
+  ) throws(RecordError) -> Entry {
     let last = logbook.log(of: lab).last
     var message = Hanse_V1_Entry()
     message.federation = .init(charter.id.bytes)

@@ -122,6 +122,26 @@ extension Participant {
     }
   }
 
+  /// Whether an object of this size was announced here, may still be judged or folded, and is not
+  /// complete.
+  package func mayTake(_ object: ContentID, bytes: Int) -> Bool {
+    guard let id = announced[object], let state = logbook.contribution(id),
+      UInt64(bytes) == state.message.payload.size, !heldObjects.contains(object)
+    else { return false }
+    switch state.status {
+    case .pending, .admitted: return true
+    case .rejected, .refused: return false
+    }
+  }
+
+  /// Takes in an object that came in a file.
+  mutating func takeImported(_ object: ContentID) {
+    guard announced[object] != nil else { return }
+    heldObjects.insert(object)
+    if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
+    tell(.held(object))
+  }
+
   /// Takes in what storage did with objects.
   mutating func takeObject(_ event: ParticipantEvent) {
     switch event {

@@ -20,12 +20,18 @@ extension Participant {
         .refused, "this lab is not a member yet",
         hint: "a member approves it with: hanse approve \(key.publicKey.fingerprint)")
     }
+    guard signingKey != nil else { throw Self.foreignKey }
     guard maySign else {
       throw Refusal(
         .refused, "this node does not know yet where its own log ends",
         hint: "it needs a connection to more than half of the labs; see hanse peers")
     }
   }
+
+  static let foreignKey = Refusal(
+    .refused, "this node's key is not the one that the roster names for this lab",
+    hint: "a member proposes it with: hanse propose rotate LAB LINE, where "
+      + "`hanse rotate-key --request` prints the line")
 
   // MARK: inviting
 
@@ -104,7 +110,7 @@ extension Participant {
       throw Refusal(
         .refused, "this is another federation", hint: "ask for a ticket of the federation you mean")
     }
-    guard isMember, maySign else {
+    guard canSign else {
       throw Refusal(
         .refused, "this node is not ready to take requests", hint: "try again in a minute")
     }
@@ -160,11 +166,7 @@ extension Participant {
   ) throws(Refusal) -> Answer<ContentID> {
     self.moment = moment
     try requireSigning()
-    if let other = hindrance {
-      throw Refusal(
-        .refused, "this lab has approved another change, which is still open: \(other.id.short)",
-        hint: Self.oneApproval(other.id))
-    }
+    try requireNoHindrance()
     var proposal = Hanse_V1_Proposal()
     proposal.makesVersion = logbook.roster.version + 1
     proposal.change = change
@@ -173,6 +175,13 @@ extension Participant {
     try approve(entry.id)
     conclude()
     return Answer(value: entry.id, directives: takeOut())
+  }
+
+  func requireNoHindrance() throws(Refusal) {
+    guard let other = hindrance else { return }
+    throw Refusal(
+      .refused, "this lab has approved another change, which is still open: \(other.id.short)",
+      hint: Self.oneApproval(other.id))
   }
 
   /// The proposal that keeps this lab from making one: it has approved it, it is still open, and

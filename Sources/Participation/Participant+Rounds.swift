@@ -35,8 +35,9 @@ extension Participant {
     guard isMember else {
       return .wait(logbook.roster.cutoffs[lab] != nil ? .removed : .approval)
     }
+    guard signingKey != nil else { return .wait(.newKey) }
     guard maySign else { return .wait(.ownLog) }
-    let needed = Int(charter.message.round.labsToBegin)
+    let needed = Int(logbook.roster.rules.round.labsToBegin)
     guard round > 0 || logbook.roster.members.count >= needed else {
       return .wait(.labs(needed: needed, present: logbook.roster.members.count))
     }
@@ -115,7 +116,7 @@ extension Participant {
   /// Signs this lab's verdict, unless it has spoken already.
   private mutating func saw(_ contribution: ContentID, _ judgement: Judgement) {
     // The members may have removed this lab while it computed.
-    guard isMember, maySign, let state = logbook.contribution(contribution),
+    guard canSign, let state = logbook.contribution(contribution),
       !state.judgements.contains(where: { $0.judge == lab })
     else { return }
     var verdict = Hanse_V1_Verdict()
@@ -139,7 +140,7 @@ extension Participant {
 
   /// Announces a delta whose payload is durable.
   private mutating func announce(_ message: Hanse_V1_Contribution) {
-    guard isMember, maySign, !hasContributed(round: message.round, attempt: message.attempt),
+    guard canSign, !hasContributed(round: message.round, attempt: message.attempt),
       let object = ContentID(bytes: message.payload.blockList)
     else { return }
     heldObjects.insert(object)
@@ -301,6 +302,6 @@ extension Participant {
 
   /// Whether the others have been gone so long that waiting for them makes no sense.
   private var leftAlone: Bool {
-    moment.now.seconds(since: quietSince) > Double(charter.message.round.graceSeconds)
+    moment.now.seconds(since: quietSince) > Double(logbook.roster.rules.round.graceSeconds)
   }
 }

@@ -64,7 +64,6 @@ package struct Participant: Sendable {
   static let requestsPerLab = 3
 
   package let charter: Charter
-  package let key: SigningKey
   package let lab: LabID
   package let settings: Settings
 
@@ -85,6 +84,10 @@ package struct Participant: Sendable {
 
   /// Whether this node knows that it has its whole log back, so that it may sign.
   package internal(set) var maySign = false
+  /// Where this node's log ends with labs that have said so in a file.
+  var vouched: [LabID: UInt64] = [:]
+  var keyring: Keyring
+  var shownKeys: [PublicKey] = []
   var rule: RoundRule
   var shownRosterVersion: UInt32 = 0
   var shownPresences: UInt64 = 0
@@ -117,20 +120,22 @@ package struct Participant: Sendable {
   /// A node at its start.
   ///
   /// - Parameters:
+  ///   - keys: what the home holds; see ``Keyring``.
   ///   - lab: whose node; nil to find the seat by its key, or to name the lab after its first key.
   ///   - generator: gives the mesh's jitter.
   package init(
-    charter: Charter, key: SigningKey, settings: Settings, position: Position,
+    charter: Charter, keys: Keyring, lab: LabID? = nil, settings: Settings, position: Position,
     generator: SeededGenerator, at moment: Moment
   ) {
     self.charter = charter
-    self.key = key
+    keyring = keys
     self.settings = settings
     logbook = position.logbook
     logbook.settle()
-    lab = Self.lab(of: key, in: logbook)
+    let own = lab ?? Self.lab(of: keys.keys[0], in: logbook)
+    self.lab = own
     mesh = Mesh(
-      lab: lab, federation: charter.id, software: settings.software, generator: generator,
+      lab: own, federation: charter.id, software: settings.software, generator: generator,
       now: moment.now)
     head = position.head ?? logbook.emptyMerge()
     heldObjects = Set(position.held)
@@ -172,6 +177,10 @@ package struct Participant: Sendable {
     case .objectFound, .objectBegun, .blockStored, .blockRefused, .blockNotStored, .blockServed,
       .objectDamaged:
       takeObject(event)
+    case .imported(let entries): verify(imported: entries)
+    case .vouched(let lab, let sequence):
+      if lab != self.lab { vouched[lab] = max(vouched[lab] ?? 0, sequence) }
+    case .objectImported(let object): takeImported(object)
     case .workerIsFree, .folded, .judged, .trained, .abstained, .measured, .prepared: work(event)
     }
     conclude()

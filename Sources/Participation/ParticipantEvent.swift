@@ -43,6 +43,14 @@ package enum ParticipantEvent: Sendable {
   /// An object turned out to be damaged on disk and is held no longer.
   case objectDamaged(ContentID)
 
+  // MARK: bundles
+  /// Entries came in a file, what they rest on before them.
+  case imported([Entry])
+  /// A lab has said in a file, after this node's start, where this node's log ends with it.
+  case vouched(by: LabID, sequence: UInt64)
+  /// An object came in a file and is complete.
+  case objectImported(ContentID)
+
   // MARK: the worker
   /// Nothing is being computed: answered by exactly one ``ParticipantDirective/work(_:)``.
   /// `last` is the round to stop after, if there is one.
@@ -93,6 +101,9 @@ package enum ParticipantDirective: Sendable {
   case close(ConnectionID, reason: String)
   /// Send a control frame, ahead of any block.
   case send(ConnectionID, Hanse_V1_Frame)
+  /// These are the lab's own keys: the first is in use from now on, the others may still be
+  /// expected by other labs. Earlier ones that are not named are needed no more.
+  case keys([PublicKey])
   /// These keys are the members' now; cut off whoever shows another. Sorted by lab.
   case members([(key: PublicKey, lab: LabID)])
 
@@ -155,6 +166,8 @@ package enum Waiting: Sendable, Equatable {
   case removed
   /// The members have not approved this lab yet.
   case approval
+  /// The members have not approved this lab's new key yet.
+  case newKey
   /// Too few labs have said where this lab's log ends.
   case ownLog
   /// Too few labs for the first round.

@@ -36,8 +36,8 @@ package struct RoundRule: Sendable {
     }
   }
 
-  /// Least seconds of grace, from the charter.
-  package let leastGrace: Double
+  /// Least seconds of grace, from the rules.
+  package var leastGrace: Double
   /// Least graces without anything new after which a round is left that has something admitted.
   package static let patience = 4.0
   /// Rounds of a lab's record that count.

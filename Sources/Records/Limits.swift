@@ -36,8 +36,17 @@ public enum Limits {
   public static let latenessMax = 2
   /// Contributions that one recall may name.
   public static let recallsMax = 256
+  /// Seconds of grace that a change of the rules may set: a week.
+  public static let graceSecondsMax = 604_800
+  /// Tolerance that a change of the rules may set, in micro-nats per token: ten nats are more than
+  /// any text has.
+  public static let toleranceMicronatsMax = 10_000_000
   /// Judges of one contribution.
   public static let judgesMax = 16
+  /// Bytes in a bundle's note: an echo of 70 bytes for each of 256 labs, and room.
+  public static let bundleNoteBytesMax = 32_768
+  /// Records in a bundle: a hundred labs' entries of thirty years, and 16 TiB of blocks.
+  public static let bundleRecordsMax = 67_108_864
   /// Tokens that one contribution may claim: 2^40, far beyond any round.
   public static let tokensMax: UInt64 = 1_099_511_627_776
 }

@@ -89,12 +89,18 @@ enum PayloadCheck {
       guard PublicKey(bytes: rotation.newKey) != nil else {
         throw .field("rotate.new_key", "is not a key")
       }
+      guard rotation.isSigned else {
+        throw .field("rotate.signature", "does not fit the new key")
+      }
     case .recall(let recall):
       guard recall.contributions.count <= Limits.recallsMax else {
         throw .field("recall.contributions", "are more than \(Limits.recallsMax)")
       }
       for contribution in recall.contributions { try id(contribution, "recall.contributions") }
       try text(recall.reason, "recall.reason")
+    case .changeRule(let change):
+      try text(change.rule, "change_rule.rule")
+      try text(change.reason, "change_rule.reason")
     case nil: break
     }
   }

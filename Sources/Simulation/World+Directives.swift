@@ -69,7 +69,7 @@ extension World {
 
   private func perform(_ directive: ParticipantDirective, by node: SimulatedNode) {
     switch directive {
-    case .persist: break
+    case .persist, .keys: break
     case .dial(let lab, let key, let address): dial(lab, key, address, from: node)
     case .close(let id, _): close(id, by: node)
     case .send(let id, let frame): send(frame, on: id, from: node)

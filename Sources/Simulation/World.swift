@@ -182,7 +182,7 @@ final class World {
     let settings = Participant.Settings(
       name: node.name, software: "hanse-sim", trains: true, contacts: node.contacts)
     var participant = Participant(
-      charter: charter, key: node.key, settings: settings,
+      charter: charter, keys: Keyring([node.key]), settings: settings,
       position: Participant.Position(logbook: logbook, head: head, held: node.disk.complete),
       generator: SeededGenerator(seed: chance.next()), at: node.moment(time))
     participant.read(entriesWith: reader)

@@ -31,6 +31,10 @@ public struct HomeLayout: Sendable, Hashable {
   public var identity: String { path + "/identity" }
   /// The lab's signing key, mode 0600.
   public var key: String { identity + "/key" }
+  /// The key that a rotation is to bring into use, mode 0600; there while one is under way.
+  public var nextKey: String { identity + "/key.next" }
+  /// The lab's id, for a lab whose key is not its first one any more.
+  public var labName: String { identity + "/lab" }
   /// The founding document, byte for byte as the founder wrote it.
   public var charter: String { path + "/charter.bin" }
   /// The daemon's configuration.

@@ -14,11 +14,102 @@ public enum KeyFile {
     try DurableFile.syncFolder(of: home.identity)
   }
 
-  /// Replaces the key after a rotation was enacted; the old one is kept beside it as `key.old`.
-  public static func replace(with key: SigningKey, in home: HomeLayout) throws(StorageError) {
-    let old = try read(in: home)
-    try DurableFile.write(contents(old), to: home.key + ".old", mode: 0o600)
+  /// The keys that this home holds: the one in use, the one that a rotation is to bring, and
+  /// earlier ones that other labs may still expect. Which of them signs, the roster decides.
+  ///
+  /// - Throws: as ``read(in:)``, for whichever of the files cannot be used.
+  public static func readAll(in home: HomeLayout) throws(StorageError) -> [SigningKey] {
+    var keys = [try read(in: home)]
+    var paths = DurableFile.exists(home.nextKey) ? [home.nextKey] : []
+    paths += try oldPaths(in: home)
+    for path in paths {
+      let key = try read(path: path)
+      if !keys.contains(where: { $0.publicKey == key.publicKey }) { keys.append(key) }
+    }
+    return keys
+  }
+
+  /// Makes the key of a coming rotation and keeps it beside the one in use, and the lab's id with
+  /// it, since that no longer follows from the key. One that is there already is used again.
+  ///
+  /// - Parameter isUsed: whether some lab has a key, or had it.
+  public static func prepareNext(
+    of lab: LabID, in home: HomeLayout, isUsed: (PublicKey) -> Bool
+  ) throws(StorageError) -> SigningKey {
+    try write(lab, in: home)
+    if DurableFile.exists(home.nextKey) {
+      let kept = try read(path: home.nextKey)
+      if !isUsed(kept.publicKey) { return kept }
+    }
+    let key = SigningKey.generate()
+    try DurableFile.write(contents(key), to: home.nextKey, mode: 0o600)
+    return key
+  }
+
+  /// Puts a key in the place of one that is lost, and the lab's id beside it. What lies there and
+  /// cannot be read is kept as `key.damaged`.
+  public static func replaceLost(
+    with key: SigningKey, of lab: LabID, in home: HomeLayout
+  ) throws(StorageError) {
+    try DurableFile.makeFolder(home.identity, mode: 0o700)
+    try write(lab, in: home)
+    if DurableFile.exists(home.key) {
+      try DurableFile.move(home.key, to: home.key + ".damaged")
+    }
     try DurableFile.write(contents(key), to: home.key, mode: 0o600)
+  }
+
+  /// Brings the key into use that the roster names now. The one before stays beside it, for labs
+  /// that do not know of the change yet. A kill at any instant leaves both.
+  public static func bringIntoUse(
+    _ key: SigningKey, in home: HomeLayout
+  ) throws(StorageError) {
+    let old = try read(in: home)
+    if old.publicKey != key.publicKey {
+      try DurableFile.write(contents(old), to: oldPath(of: old.publicKey, in: home), mode: 0o600)
+      try DurableFile.write(contents(key), to: home.key, mode: 0o600)
+    }
+    if DurableFile.exists(home.nextKey), try read(path: home.nextKey).publicKey == key.publicKey {
+      try DurableFile.move(home.nextKey, to: nil)
+    }
+    try DurableFile.move(oldPath(of: key.publicKey, in: home), to: nil)
+  }
+
+  /// Forgets earlier keys, but for these.
+  public static func forgetOld(
+    but kept: [PublicKey], in home: HomeLayout
+  ) throws(StorageError) {
+    let names = kept.map { oldPath(of: $0, in: home) }
+    for path in try oldPaths(in: home) where !names.contains(path) {
+      try DurableFile.move(path, to: nil)
+    }
+  }
+
+  private static func oldPath(of key: PublicKey, in home: HomeLayout) -> String {
+    home.key + ".old." + key.description.prefix(10)
+  }
+
+  private static func oldPaths(in home: HomeLayout) throws(StorageError) -> [String] {
+    try DurableFile.names(in: home.identity)
+      .filter { $0.hasPrefix("key.old.") && !$0.contains(DurableFile.siblingMark) }
+      .map { home.identity + "/" + $0 }
+  }
+
+  // MARK: the lab's id
+
+  /// The lab's id, where it no longer follows from the key; nil when there is no such note.
+  public static func lab(in home: HomeLayout) throws(StorageError) -> LabID? {
+    guard DurableFile.exists(home.labName) else { return nil }
+    let bytes = try DurableFile.read(home.labName, limit: 128)
+    let text = String(decoding: bytes, as: UTF8.self)
+    guard let lab = LabID(text: String(text.prefix { !$0.isWhitespace })) else {
+      throw .brokenKey(path: home.labName, reason: "damaged: it does not hold a lab's id")
+    }
+    return lab
+  }
+
+  private static func write(_ lab: LabID, in home: HomeLayout) throws(StorageError) {
+    try DurableFile.write(Array("\(lab)\n".utf8), to: home.labName, mode: 0o600)
   }
 
   /// Reads the key. Refuses a file or folder that anybody else may read, and names the mend.

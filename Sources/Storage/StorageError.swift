@@ -74,8 +74,8 @@ extension StorageError: CustomStringConvertible {
         + "hint: restore it from your backup; the logs themselves are whole"
     case .brokenKey(let path, let reason):
       "\(path): \(reason)\n"
-        + "hint: restore the key from your backup; a lab whose key is lost joins anew, and the "
-        + "members remove its old seat"
+        + "hint: restore it from your backup; if the key is lost, `hanse rotate-key --request` "
+        + "makes a new one, which the members can approve"
     case .exists(let path):
       "\(path): already there\nhint: give another --home, or remove it yourself if it is not needed"
     case .newerFormat(let path):

@@ -42,10 +42,10 @@ package enum CertificateCheck {
     }
     let tolerance = Double(TransportLimits.clockToleranceSeconds)
     guard Double(now) >= certificate.notValidBefore.timeIntervalSince1970 - tolerance else {
-      throw .badCertificate("it is not valid yet")
+      throw .badCertificate(TransportError.tooEarly)
     }
     guard Double(now) <= certificate.notValidAfter.timeIntervalSince1970 + tolerance else {
-      throw .badCertificate("it has expired")
+      throw .badCertificate(TransportError.tooLate)
     }
     return key
   }

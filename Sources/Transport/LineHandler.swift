@@ -134,7 +134,7 @@ final class LineHandler: ChannelDuplexHandler {
     do {
       let key = try CertificateCheck.key(of: chain, now: unixSeconds())
       guard case .dialled(_, let expected, _) = role, key != expected else { return true }
-      refusal = key == board.ownKey ? .dialledItself : .wrongKey(expected: expected, found: key)
+      refusal = board.isOwn(key) ? .dialledItself : .wrongKey(expected: expected, found: key)
     } catch { refusal = error }
     return false
   }
@@ -399,8 +399,8 @@ protocol LineOwner: AnyObject, Sendable {
   func register(_ channel: any Channel, _ handler: LineHandler) -> Line?
   /// How long connections are waited for.
   var patience: Patience { get }
-  /// The key that this node shows.
-  var ownKey: PublicKey { get }
+  /// Whether this node shows this key.
+  func isOwn(_ key: PublicKey) -> Bool
   /// The lab of a key, if it is on the roster.
   func lab(of key: PublicKey) -> LabID?
   /// A connection to a member stands.

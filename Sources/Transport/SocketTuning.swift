@@ -33,7 +33,7 @@ enum SocketTuning {
   static func connectReason(_ error: any Error) -> String {
     if let error = error as? NIOConnectionError {
       if let first = error.connectionErrors.first { return connectReason(first.error) }
-      return "the name cannot be resolved"
+      return TransportError.unresolved
     }
     if let error = error as? IOError { return systemMessage(error.errnoCode) }
     if case .connectTimeout? = error as? ChannelError {

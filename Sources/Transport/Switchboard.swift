@@ -26,11 +26,10 @@ public final class Switchboard: Sendable {
     /// Accepted channels that turned out to be members'.
     var recognised: Set<ObjectIdentifier> = []
     var isDown = false
+    var faces = Faces()
   }
 
-  let ownKey: PublicKey
-  let state = Mutex(State())
-  let security: ChannelSecurity
+  let state: Mutex<State>
   let patience: Patience
   let membership: Membership
   let events: @Sendable (TransportEvent) -> Void
@@ -53,14 +52,24 @@ public final class Switchboard: Sendable {
     guests: @escaping GuestHandler, logger: Logger, patience: Patience = Patience(),
     events: @escaping @Sendable (TransportEvent) -> Void
   ) throws {
-    ownKey = key.publicKey
-    security = ChannelSecurity(certificate: try LabCertificate(key: key, now: unixSeconds()))
+    var state = State()
+    state.faces = try Faces([key])
+    self.state = Mutex(state)
     self.listen = listen
     self.membership = membership
     self.guests = guests
     self.logger = logger
     self.patience = patience
     self.events = events
+  }
+
+  /// Shows these keys from now on: the first, and to whoever does not accept that, the others in
+  /// turn. Connections that stand are left alone: the other side cuts them when it has to.
+  ///
+  /// - Throws: what making the certificates throws.
+  public func show(_ keys: [SigningKey]) throws {
+    let faces = try Faces(keys)
+    state.withLock { $0.faces = faces }
   }
 
   // MARK: - Listening
@@ -112,6 +121,7 @@ public final class Switchboard: Sendable {
       }
     }
     let line = LineHandler(role: .accepted, board: self)
+    let security = state.withLock { $0.faces.accepting }
     let tls = try security.serverHandler { [weak line] in line?.accepts($0) ?? false }
     try channel.pipeline.syncOperations.addHandlers([tls, line])
   }
@@ -152,6 +162,7 @@ public final class Switchboard: Sendable {
       guard !state.withLock({ $0.isDown }) else {
         throw TransportError.closedHere("shutting down")
       }
+      let security = state.withLock { $0.faces.dialling(lab) }
       let tls = try security.clientHandler { [weak line] in line?.accepts($0) ?? false }
       try channel.pipeline.syncOperations.addHandlers([tls, line])
       return nil
@@ -256,6 +267,8 @@ extension Switchboard: LineOwner {
 
   func lab(of key: PublicKey) -> LabID? { membership(key) }
 
+  func isOwn(_ key: PublicKey) -> Bool { state.withLock { $0.faces.has(key) } }
+
   func opened(_ line: Line, _ lab: LabID) {
     if line.target == nil {
       state.withLock { state in
@@ -289,7 +302,10 @@ extension Switchboard: LineOwner {
   }
 
   func ended(_ line: Line, _ reason: TransportError) {
-    state.withLock { $0.lines[line.id] = nil }
+    state.withLock { state in
+      state.lines[line.id] = nil
+      if line.member == nil { state.faces.turn(from: line.target) }
+    }
     logger.debug(
       "connection ended", metadata: ["address": "\(line.address)", "reason": "\(reason)"])
     if line.member != nil {

@@ -44,6 +44,15 @@ public enum TransportError: Error, Equatable, Sendable {
   case alreadyMember
 }
 
+extension TransportError {
+  /// The reason of a ``cannotConnect(address:reason:)`` whose host has no address.
+  public static let unresolved = "the name cannot be resolved"
+  /// The reason of a ``badCertificate(_:)`` from the future.
+  public static let tooEarly = "it is not valid yet"
+  /// The reason of a ``badCertificate(_:)`` from the past.
+  public static let tooLate = "it has expired"
+}
+
 extension TransportError: CustomStringConvertible {
   public var description: String {
     switch self {

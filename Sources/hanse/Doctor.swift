@@ -11,8 +11,10 @@ struct Doctor: AsyncParsableCommand {
     commandName: "doctor",
     abstract: "Look for what keeps this node from working, and say the way out.",
     discussion: """
-      Looks at the key, the settings, the files that they name, the disk, the daemon and its \
-      connections. Changes nothing.
+      Looks at the key, the settings, the files that they name, the base model against the \
+      charter, the disk, the daemon, this lab's seat, the clocks, and each other lab: which \
+      addresses were tried, how far that came (name, port, TLS, version, clock, key, roster), and \
+      what to do. Changes nothing.
 
       EXAMPLE
         $ hanse doctor
@@ -52,6 +54,10 @@ struct Doctor: AsyncParsableCommand {
     examination.look("model") {
       let checkpoint = try Checkpoint.open(settings.model)
       return "\(checkpoint.architecture), \(settings.model)"
+    }
+    examination.look("base") {
+      let count = try BaseComparison.run(home: layout, model: settings.model)
+      return "\(count) files are those that the charter names"
     }
     examination.look("data") {
       for path in settings.data + (settings.heldOut ?? []) where access(path, R_OK) != 0 {
@@ -93,15 +99,46 @@ struct Doctor: AsyncParsableCommand {
       }
       return status.activity.rawValue + (status.detail.isEmpty ? "" : ", " + status.detail)
     }
-    for peer in (try? await client.peers().peers) ?? [] {
-      await examination.ask("lab " + peer.lab.name) {
-        guard peer.link != .none else {
-          throw ControlError(
-            .failed, peer.trouble.isEmpty ? "not connected" : peer.trouble,
-            hint: "one of the two must reach the other: check its address and the firewall")
-        }
-        return "\(peer.link.rawValue), \(peer.address ?? "")"
+    await askOfMembers(client, layout, &examination)
+  }
+
+  /// This lab's own seat, and each other lab.
+  private func askOfMembers(
+    _ client: ControlClient, _ layout: HomeLayout, _ examination: inout Examination
+  ) async {
+    await examination.ask("roster") {
+      if let own = try await client.pending().ownFingerprint {
+        throw ControlError(
+          .failed, "the members have not let this lab in yet",
+          hint: "one of them runs: hanse approve \(own)")
       }
+      let roster = try await client.roster()
+      guard let seat = roster.labs.first(where: \.isOwn) else {
+        throw ControlError(
+          .failed, "this lab is not on the roster of version \(roster.rosterVersion)",
+          hint: "the members removed it; it may ask anew with another home: hanse join")
+      }
+      let keys = try KeyFile.readAll(in: layout).map(\.publicKey.fingerprint)
+      guard keys.contains(seat.fingerprint) else {
+        throw ControlError(
+          .failed, "the roster names another key for this lab: \(seat.fingerprint)",
+          hint: "restore that key, or have the members approve the new one: "
+            + "hanse rotate-key --request prints the line")
+      }
+      return "version \(roster.rosterVersion), \(roster.labs.count) labs"
+    }
+    let peers = (try? await client.peers().peers) ?? []
+    if let clock = LabDiagnosis.ownClock(peers) { examination.note("clock", clock) }
+    let listens = (try? Configuration.read(layout.configuration)).map {
+      $0.listen != nil || $0.advertise?.isEmpty == false
+    }
+    for peer in peers {
+      let others = peers.contains { $0.lab != peer.lab && $0.link != .none }
+      examination.note(
+        "lab " + peer.lab.name,
+        LabDiagnosis.of(
+          peer, listens: listens ?? false, othersConnected: others,
+          look: { Reachability.look(at: $0) }))
     }
   }
 }
@@ -120,6 +157,11 @@ private struct Examination {
     } catch {
       record(subject, .failure(error))
     }
+  }
+
+  mutating func note(_ subject: String, _ diagnosis: LabDiagnosis) {
+    findings.append(
+      .init(subject: subject, ok: diagnosis.ok, text: diagnosis.text, hint: diagnosis.hint))
   }
 
   private mutating func record(_ subject: String, _ result: Result<String, any Error>) {

@@ -32,13 +32,13 @@ struct Hanse: AsyncParsableCommand {
         name: "Federation",
         subcommands: [
           Init.self, Invite.self, Join.self, Pending.self, Approve.self, Decline.self, Revoke.self,
-          Recall.self, Roster.self,
+          Recall.self, Propose.self, RotateKey.self, Roster.self,
         ]),
       CommandGroup(
         name: "What happens and what happened",
         subcommands: [
           Status.self, Peers.self, Log.self, Show.self, Why.self, Blame.self, Verify.self,
-          Export.self,
+          Export.self, BundleVerb.self,
         ]),
       CommandGroup(
         name: "Upkeep",

@@ -150,7 +150,7 @@ enum Speech {
 
   private static func kind(of error: NodeError) -> ControlError.Kind {
     switch error {
-    case .homeExists, .otherFile, .joinRefused, .differentRoots: .refused
+    case .homeExists, .otherFile, .joinRefused, .differentRoots, .recovery, .bundle: .refused
     case .notFound: .notFound
     case .ticket: .wrongUse
     default: "\(error)".contains(String(cString: strerror(ENOENT))) ? .notFound : .failed

@@ -49,6 +49,14 @@ final class FakeNode: NodeControl {
     try await note("propose \(request.change.rawValue) \(request.subjects)")
     return ApprovePage(proposal: Samples.pending.proposals[0], message: "proposed")
   }
+  func bundle(_ request: BundleRequest) async throws -> BundlePage {
+    try await note("bundle \(request.action.rawValue) \(request.file)")
+    return Samples.bundle
+  }
+  func rotateKey(_ request: RotateKeyRequest) async throws -> ApprovePage {
+    try await note("rotate-key")
+    return ApprovePage(proposal: Samples.pending.proposals[0], message: "proposed")
+  }
 }
 
 /// One page of each kind, the same that are committed as JSON under Protocol/Vectors/Control.
@@ -104,6 +112,10 @@ enum Samples {
     rosterVersion: 2, id: id("o"),
     labs: [
       .init(lab: luebeck, fingerprint: "abcde-fghij-klmno-pqrst", sinceVersion: 1, isOwn: true)
+    ],
+    rules: [
+      .init(name: "grace", value: "120", sinceVersion: 2, founded: "60"),
+      .init(name: "rule", value: "clipped-mean", sinceVersion: 1, founded: "clipped-mean"),
     ], history: pending.proposals)
 
   static func contribution(_ author: Named, _ id: String, base: String) -> ContributionRow {
@@ -149,6 +161,10 @@ enum Samples {
   static let verify = VerifyPage(
     ok: false, fromSeal: false, entries: 40, contributions: 6, rounds: 3, head: head,
     seconds: 1.5, findings: ["bremen signed two entries at sequence 4"])
+
+  static let bundle = BundlePage(
+    file: "/media/stick/baltic.bundle", federation: id("f"), entries: 40, payloads: 6,
+    signed: true, refusedCount: 1, refused: ["the signature of entry 4 of lab hhhh does not fit"])
 
   static let invite = InvitePage(ticket: "hanse1abc", expiresSeconds: 1_772_366_400, uses: 1)
 

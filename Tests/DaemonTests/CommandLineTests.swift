@@ -6,9 +6,13 @@ import TinyModels
 @Suite struct CommandLineTests {
   @Test(arguments: [
     "train", "evaluate", "generate", "tokenize", "init", "join", "status", "log", "bench",
+    "doctor", "show", "roster", "rotate-key", "propose", "propose admit", "propose remove",
+    "propose rotate", "propose recall", "propose rule", "bundle", "bundle export",
+    "bundle import",
   ])
   func everyVerbExplainsItself(_ verb: String) throws {
-    let result = try Command.run("hanse", [verb, "--help"])
+    let result = try Command.run(
+      "hanse", verb.split(separator: " ").map(String.init) + ["--help"])
     #expect(result.code == 0)
     for word in ["OVERVIEW", "EXAMPLE", "EXIT CODES", "USAGE"] {
       #expect(result.output.contains(word), "hanse \(verb) --help lacks \(word)")

@@ -27,6 +27,29 @@ final class LocalFederation {
     for (index, lab) in labs.enumerated() { try enrol(lab, index) }
   }
 
+  /// Two labs of which the second joined and neither can reach the other from then on: nobody
+  /// listens, and what the ticket said of the first leads nowhere any more.
+  init(apart labs: [String]) throws {
+    self.labs = labs
+    var template = Array("/tmp/hanse-labs-XXXXXX".utf8CString)
+    folder = String(cString: mkdtemp(&template))
+    try TinyModel.write(to: folder + "/model")
+    try enrol(labs[0], 0, toBegin: 2)
+    try join(labs[1], 1)
+    try wait("the first has admitted the second") {
+      try hanse(["approve", labs[1], "--yes", "--home", home(labs[0]).path]).code == 0
+    }
+    try stop(labs[0])
+    for lab in labs {
+      let path = home(lab).configuration
+      let settings = try String(contentsOfFile: path, encoding: .utf8)
+      try settings.split(separator: "\n", omittingEmptySubsequences: false)
+        .filter { !$0.hasPrefix("listen") && !$0.hasPrefix("contacts") }
+        .joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
+      try start(lab)
+    }
+  }
+
   deinit {
     for lab in labs { _ = try? stop(lab, with: SIGKILL) }
     if ProcessInfo.processInfo.environment["HANSE_KEEP_LABS"] == nil {
@@ -37,23 +60,32 @@ final class LocalFederation {
   /// A lab's home.
   func home(_ lab: String) -> HomeLayout { HomeLayout(folder + "/" + lab) }
 
-  private func enrol(_ lab: String, _ index: Int) throws {
+  /// What a lab brings along.
+  private func own(_ lab: String, _ index: Int) throws -> [String] {
     let text = "\(folder)/\(lab).jsonl"
     try Data(Self.text(of: index).utf8).write(to: URL(filePath: text))
-    let own = [
+    return [
       "--home", home(lab).path, "--name", lab, "--model", folder + "/model", "--data", text,
       "--listen", "127.0.0.1:\(try Self.freePort())",
     ]
+  }
+
+  private func join(_ lab: String, _ index: Int) throws {
+    let ticket = try succeed(["invite", "--home", home(labs[0]).path]).output
+    try succeed(
+      ["join", ticket.trimmingCharacters(in: .whitespacesAndNewlines)] + own(lab, index))
+  }
+
+  private func enrol(_ lab: String, _ index: Int, toBegin: Int? = nil) throws {
     if index == 0 {
       try succeed(
-        ["init", "--federation", "labs", "--labs-to-begin", "\(labs.count)", "--rank", "4"]
-          + ["--alpha", "8", "--local-steps", "3", "--batch", "2", "--length", "32", "--grace"]
-          + ["2", "--learning-rate", "0.01", "--tolerance", "0.5"] + own)
+        ["init", "--federation", "labs", "--labs-to-begin", "\(toBegin ?? labs.count)"]
+          + ["--rank", "4", "--alpha", "8", "--local-steps", "3", "--batch", "2", "--length", "32"]
+          + ["--grace", "2", "--learning-rate", "0.01", "--tolerance", "0.5"] + own(lab, index))
       try start(lab)
       return
     }
-    let ticket = try succeed(["invite", "--home", home(labs[0]).path]).output
-    try succeed(["join", ticket.trimmingCharacters(in: .whitespacesAndNewlines)] + own)
+    try join(lab, index)
     try start(lab)
     for member in labs[..<index] {
       try wait("\(member) has the request of \(lab), or its admission") {

@@ -152,6 +152,17 @@ struct Federation {
     return try write(lab, .proposal(proposal))
   }
 
+  /// Proposes a change and has labs approve it until it is enacted, if it ever is.
+  mutating func enact(_ change: Hanse_V1_Proposal.OneOf_Change) throws {
+    var proposal = Hanse_V1_Proposal()
+    proposal.makesVersion = book.roster.version + 1
+    proposal.attempt = 1
+    proposal.change = change
+    let before = book.roster.version
+    let entry = try write(labs[0], .proposal(proposal))
+    for lab in labs where book.roster.version == before { _ = try approve(lab, entry) }
+  }
+
   mutating func approve(_ lab: LabID, _ proposal: Entry) throws -> Entry {
     var approval = Hanse_V1_Approval()
     approval.proposal = Data(proposal.id.bytes)

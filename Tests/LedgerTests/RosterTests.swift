@@ -68,6 +68,58 @@ import Testing
     #expect(federation.book.roster.version == 2)
   }
 
+  @Test func aRotationChangesTheKeyFromItsVersionOn() throws {
+    var federation = try Federation(founders: 2)
+    let (lab, old) = (federation.labs[1], Federation.key(1))
+    let new = Federation.key(50)
+    try federation.enact(.rotate(Hanse_V1_KeyRotation(of: lab, to: new)))
+    #expect(federation.book.roster.version == 2)
+    #expect(federation.book.roster.member(lab)?.key == new.publicKey)
+    #expect(federation.book.roster.member(lab)?.since == 1)
+    // What names the version before is the old key's, and what names the new one is not.
+    #expect(federation.book.log(of: lab).allSatisfy { $0.rosterVersion == 1 })
+    let late = try federation.draft(
+      lab, .presence(Hanse_V1_Presence()), after: federation.book.log(of: lab).last)
+    #expect(late.rosterVersion == 2)
+    #expect(throws: LedgerError.self) { try federation.book.append(late) }
+    federation.keys[lab] = new
+    _ = try federation.write(lab, .presence(Hanse_V1_Presence()))
+    #expect(old.publicKey != new.publicKey)
+  }
+
+  @Test func aKeyIsOneLabsAndNeverComesBack() throws {
+    var federation = try Federation(founders: 3)
+    let labs = federation.labs
+    let keys = (0..<3).map { Federation.key($0) }
+    func isRefused(_ lab: LabID, _ key: SigningKey) throws -> Bool {
+      let version = federation.book.roster.version
+      var copy = federation
+      try copy.enact(.rotate(Hanse_V1_KeyRotation(of: lab, to: key)))
+      return copy.book.roster.version == version
+    }
+    #expect(try isRefused(labs[1], keys[2]))
+    #expect(try isRefused(labs[1], keys[1]))
+    #expect(try !isRefused(labs[1], Federation.key(60)))
+    // A rotation that was signed for another lab has no form at all.
+    var foreign = Hanse_V1_KeyRotation(of: labs[1], to: Federation.key(60))
+    foreign.lab = Data(labs[2].bytes)
+    var copy = federation
+    #expect(throws: RecordError.self) { try copy.enact(.rotate(foreign)) }
+    #expect(copy.book.roster.version == 1)
+    try federation.enact(.rotate(Hanse_V1_KeyRotation(of: labs[1], to: Federation.key(60))))
+    federation.keys[labs[1]] = Federation.key(60)
+    // The key that was given up, for its old lab and for another.
+    #expect(try isRefused(labs[1], keys[1]))
+    #expect(try isRefused(labs[2], keys[1]))
+    var removal = Hanse_V1_Removal()
+    removal.lab = Data(labs[2].bytes)
+    removal.lastSequence = 0
+    try federation.enact(.remove(removal))
+    #expect(federation.book.roster.members.count == 2)
+    federation.labs.removeLast()
+    #expect(try isRefused(labs[1], keys[2]))
+  }
+
   @Test func strangersAndForeignEntriesAreRefused() throws {
     var federation = try Federation(founders: 1)
     federation.remember(Federation.key(7))

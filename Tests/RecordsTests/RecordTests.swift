@@ -29,6 +29,28 @@ import Testing
     #expect(read.message.presence.name == "Lübeck")
   }
 
+  @Test func aRotationIsOneLineThatShowsEveryMistake() throws {
+    let lab = LabID(firstKey: Self.key.publicKey)
+    let new = SigningKey(seed: [UInt8](repeating: 4, count: 32))!
+    let line = KeyRotationText.write(Hanse_V1_KeyRotation(of: lab, to: new))
+    #expect(line.hasPrefix("hansekey1"))
+    let read = try KeyRotationText.read("  \(line.uppercased())\n")
+    #expect(LabID(bytes: read.lab) == lab)
+    #expect(PublicKey(bytes: read.newKey) == new.publicKey)
+    for place in line.indices {
+      var letters = Array(line)
+      let index = line.distance(from: line.startIndex, to: place)
+      letters[index] = letters[index] == "a" ? "b" : "a"
+      #expect(throws: RecordError.self) { try KeyRotationText.read(String(letters)) }
+      #expect(throws: RecordError.self) { try KeyRotationText.read(String(line[..<place])) }
+    }
+    var foreign = read
+    foreign.lab = Data(LabID(firstKey: new.publicKey).bytes)
+    #expect(throws: RecordError.self) {
+      try KeyRotationText.read(KeyRotationText.write(foreign))
+    }
+  }
+
   @Test func everyFlippedBitOfAnEntryIsRefused() throws {
     var presence = Hanse_V1_Presence()
     presence.addresses = ["a:1"]

@@ -45,9 +45,48 @@ import Testing
     let home = TemporaryHome()
     let (old, new) = (SigningKey.generate(), SigningKey.generate())
     try KeyFile.create(old, in: home.layout)
-    try KeyFile.replace(with: new, in: home.layout)
+    try KeyFile.bringIntoUse(new, in: home.layout)
     #expect(try KeyFile.read(in: home.layout).seed == new.seed)
-    #expect(try KeyFile.read(path: home.layout.key + ".old").seed == old.seed)
+    #expect(try KeyFile.readAll(in: home.layout).map(\.seed) == [new.seed, old.seed])
+    try KeyFile.forgetOld(but: [new.publicKey], in: home.layout)
+    #expect(try KeyFile.readAll(in: home.layout).map(\.seed) == [new.seed])
+  }
+
+  @Test func theKeyOfARotationIsMadeOnceAndKeptWithTheLabsName() throws {
+    let home = TemporaryHome()
+    let old = SigningKey.generate()
+    let lab = LabID(firstKey: old.publicKey)
+    try KeyFile.create(old, in: home.layout)
+    #expect(try KeyFile.lab(in: home.layout) == nil)
+    let next = try KeyFile.prepareNext(of: lab, in: home.layout) { $0 == old.publicKey }
+    #expect(next.publicKey != old.publicKey)
+    #expect(try KeyFile.lab(in: home.layout) == lab)
+    #expect(try KeyFile.read(in: home.layout).seed == old.seed)
+    var status = stat()
+    stat(home.layout.nextKey, &status)
+    #expect(status.st_mode & 0o777 == 0o600)
+    // Asked again, after a kill or a refusal: the same key.
+    let again = try KeyFile.prepareNext(of: lab, in: home.layout) { $0 == old.publicKey }
+    #expect(again.seed == next.seed)
+    #expect(try KeyFile.readAll(in: home.layout).map(\.seed) == [old.seed, next.seed])
+    // Killed between the two files that a change writes: whichever is there, both keys are.
+    try KeyFile.bringIntoUse(next, in: home.layout)
+    #expect(!DurableFile.exists(home.layout.nextKey))
+    let third = try KeyFile.prepareNext(of: lab, in: home.layout) { $0 == next.publicKey }
+    #expect(third.seed != next.seed)
+  }
+
+  @Test func aLostKeyIsReplacedAndADamagedOneIsKept() throws {
+    let home = TemporaryHome()
+    let old = SigningKey.generate()
+    let lab = LabID(firstKey: old.publicKey)
+    try KeyFile.create(old, in: home.layout)
+    try DurableFile.write([1, 2, 3], to: home.layout.key, mode: 0o600)
+    let new = SigningKey.generate()
+    try KeyFile.replaceLost(with: new, of: lab, in: home.layout)
+    #expect(try KeyFile.readAll(in: home.layout).map(\.seed) == [new.seed])
+    #expect(try KeyFile.lab(in: home.layout) == lab)
+    #expect(try DurableFile.read(home.layout.key + ".damaged", limit: 8) == [1, 2, 3])
   }
 
   @Test func aKeyOfAnotherLengthIsDamaged() throws {

@@ -339,7 +339,8 @@ def vector_field(name, key):
 
 
 def records():
-    seeds = {"frame": {}, "entry": entries(), "delta": {}, "blocklist": {}, "state": {}}
+    seeds = {"frame": {}, "entry": entries(), "delta": {}, "blocklist": {}, "state": {},
+             "bundle": {}, "rotation": {}}
     folder = root / "Protocol/Vectors"
     for path in sorted(folder.glob("Wire/frame_*.txt")):
         seeds["frame"][path.stem] = vector(f"Wire/{path.name}")
@@ -368,6 +369,13 @@ def records():
             seeds["delta"][name] = b"\0" + body
     for tier in range(6):
         seeds["delta"][f"stream{tier}"] = bytes([0x80 | tier]) + b"\x14" * 37 + b"\x11" * 2200
+    for path in sorted(folder.glob("Bundle/*.txt")):
+        body = vector(f"Bundle/{path.name}")
+        seeds["bundle"][path.stem] = body
+        if len(body) > 80:
+            seeds["bundle"]["records_" + path.stem] = b"\0" + body[48:-37]
+    seeds["rotation"]["message"] = b"\0" + message((1, b"\x11" * 32), (2, key()), (3, b"\x22" * 64))
+    seeds["rotation"]["line"] = b"hansekey1" + b"a" * 214
     for path in sorted(folder.glob("Merge/snapshot_*.txt")):
         seeds["state"][path.stem] = vector(f"Merge/{path.name}")
     return seeds

@@ -107,6 +107,9 @@ final class Roster: Sendable {
     labs.withLock { $0[key] = LabID(firstKey: key) }
   }
 
+  /// Knows a lab under another key than its first.
+  func add(_ key: PublicKey, of lab: LabID) { labs.withLock { $0[key] = lab } }
+
   func remove(_ key: PublicKey) { labs.withLock { $0[key] = nil } }
 
   func lab(of key: PublicKey) -> LabID? { labs.withLock { $0[key] } }

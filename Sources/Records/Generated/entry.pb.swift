@@ -95,75 +95,96 @@ public nonisolated struct Hanse_V1_SignedEntry: Sendable {
   public init() {}
 }
 
-public nonisolated struct Hanse_V1_Entry: Sendable {
+public nonisolated struct Hanse_V1_Entry: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// content id of the charter
-  public var federation: Data = Data()
+  public var federation: Data {
+    get {_storage._federation}
+    set {_uniqueStorage()._federation = newValue}
+  }
 
-  public var lab: Data = Data()
+  public var lab: Data {
+    get {_storage._lab}
+    set {_uniqueStorage()._lab = newValue}
+  }
 
-  public var rosterVersion: UInt32 = 0
+  public var rosterVersion: UInt32 {
+    get {_storage._rosterVersion}
+    set {_uniqueStorage()._rosterVersion = newValue}
+  }
 
   /// 1, 2, 3, …
-  public var sequence: UInt64 = 0
+  public var sequence: UInt64 {
+    get {_storage._sequence}
+    set {_uniqueStorage()._sequence = newValue}
+  }
 
   /// id of the entry before; empty at sequence 1
-  public var previous: Data = Data()
+  public var previous: Data {
+    get {_storage._previous}
+    set {_uniqueStorage()._previous = newValue}
+  }
 
   /// Unix time, informative
-  public var timeSeconds: UInt64 = 0
+  public var timeSeconds: UInt64 {
+    get {_storage._timeSeconds}
+    set {_uniqueStorage()._timeSeconds = newValue}
+  }
 
-  public var payload: Hanse_V1_Entry.OneOf_Payload? = nil
+  public var payload: OneOf_Payload? {
+    get {return _storage._payload}
+    set {_uniqueStorage()._payload = newValue}
+  }
 
   public var contribution: Hanse_V1_Contribution {
     get {
-      if case .contribution(let v)? = payload {return v}
+      if case .contribution(let v)? = _storage._payload {return v}
       return Hanse_V1_Contribution()
     }
-    set {payload = .contribution(newValue)}
+    set {_uniqueStorage()._payload = .contribution(newValue)}
   }
 
   public var verdict: Hanse_V1_Verdict {
     get {
-      if case .verdict(let v)? = payload {return v}
+      if case .verdict(let v)? = _storage._payload {return v}
       return Hanse_V1_Verdict()
     }
-    set {payload = .verdict(newValue)}
+    set {_uniqueStorage()._payload = .verdict(newValue)}
   }
 
   public var attestation: Hanse_V1_Attestation {
     get {
-      if case .attestation(let v)? = payload {return v}
+      if case .attestation(let v)? = _storage._payload {return v}
       return Hanse_V1_Attestation()
     }
-    set {payload = .attestation(newValue)}
+    set {_uniqueStorage()._payload = .attestation(newValue)}
   }
 
   public var proposal: Hanse_V1_Proposal {
     get {
-      if case .proposal(let v)? = payload {return v}
+      if case .proposal(let v)? = _storage._payload {return v}
       return Hanse_V1_Proposal()
     }
-    set {payload = .proposal(newValue)}
+    set {_uniqueStorage()._payload = .proposal(newValue)}
   }
 
   public var approval: Hanse_V1_Approval {
     get {
-      if case .approval(let v)? = payload {return v}
+      if case .approval(let v)? = _storage._payload {return v}
       return Hanse_V1_Approval()
     }
-    set {payload = .approval(newValue)}
+    set {_uniqueStorage()._payload = .approval(newValue)}
   }
 
   public var presence: Hanse_V1_Presence {
     get {
-      if case .presence(let v)? = payload {return v}
+      if case .presence(let v)? = _storage._payload {return v}
       return Hanse_V1_Presence()
     }
-    set {payload = .presence(newValue)}
+    set {_uniqueStorage()._payload = .presence(newValue)}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -179,6 +200,8 @@ public nonisolated struct Hanse_V1_Entry: Sendable {
   }
 
   public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// A place in a lab's log.
@@ -511,6 +534,14 @@ public nonisolated struct Hanse_V1_Proposal: Sendable {
     set {change = .recall(newValue)}
   }
 
+  public var changeRule: Hanse_V1_RuleChange {
+    get {
+      if case .changeRule(let v)? = change {return v}
+      return Hanse_V1_RuleChange()
+    }
+    set {change = .changeRule(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Change: Equatable, Sendable {
@@ -518,6 +549,7 @@ public nonisolated struct Hanse_V1_Proposal: Sendable {
     case remove(Hanse_V1_Removal)
     case rotate(Hanse_V1_KeyRotation)
     case recall(Hanse_V1_Recall)
+    case changeRule(Hanse_V1_RuleChange)
 
   }
 
@@ -593,6 +625,130 @@ public nonisolated struct Hanse_V1_Recall: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+/// New values for some of the charter's rules; what is absent stays. Chapter: Protocol/Ledger.md.
+public nonisolated struct Hanse_V1_RuleChange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var localSteps: UInt32 {
+    get {_localSteps ?? 0}
+    set {_localSteps = newValue}
+  }
+  /// Returns true if `localSteps` has been explicitly set.
+  public var hasLocalSteps: Bool {self._localSteps != nil}
+  /// Clears the value of `localSteps`. Subsequent reads from it will return its default value.
+  public mutating func clearLocalSteps() {self._localSteps = nil}
+
+  public var batch: UInt32 {
+    get {_batch ?? 0}
+    set {_batch = newValue}
+  }
+  /// Returns true if `batch` has been explicitly set.
+  public var hasBatch: Bool {self._batch != nil}
+  /// Clears the value of `batch`. Subsequent reads from it will return its default value.
+  public mutating func clearBatch() {self._batch = nil}
+
+  public var learningRate: Double {
+    get {_learningRate ?? 0}
+    set {_learningRate = newValue}
+  }
+  /// Returns true if `learningRate` has been explicitly set.
+  public var hasLearningRate: Bool {self._learningRate != nil}
+  /// Clears the value of `learningRate`. Subsequent reads from it will return its default value.
+  public mutating func clearLearningRate() {self._learningRate = nil}
+
+  public var labsToBegin: UInt32 {
+    get {_labsToBegin ?? 0}
+    set {_labsToBegin = newValue}
+  }
+  /// Returns true if `labsToBegin` has been explicitly set.
+  public var hasLabsToBegin: Bool {self._labsToBegin != nil}
+  /// Clears the value of `labsToBegin`. Subsequent reads from it will return its default value.
+  public mutating func clearLabsToBegin() {self._labsToBegin = nil}
+
+  public var graceSeconds: UInt32 {
+    get {_graceSeconds ?? 0}
+    set {_graceSeconds = newValue}
+  }
+  /// Returns true if `graceSeconds` has been explicitly set.
+  public var hasGraceSeconds: Bool {self._graceSeconds != nil}
+  /// Clears the value of `graceSeconds`. Subsequent reads from it will return its default value.
+  public mutating func clearGraceSeconds() {self._graceSeconds = nil}
+
+  public var rule: String {
+    get {_rule ?? String()}
+    set {_rule = newValue}
+  }
+  /// Returns true if `rule` has been explicitly set.
+  public var hasRule: Bool {self._rule != nil}
+  /// Clears the value of `rule`. Subsequent reads from it will return its default value.
+  public mutating func clearRule() {self._rule = nil}
+
+  public var outerRateQ16: UInt32 {
+    get {_outerRateQ16 ?? 0}
+    set {_outerRateQ16 = newValue}
+  }
+  /// Returns true if `outerRateQ16` has been explicitly set.
+  public var hasOuterRateQ16: Bool {self._outerRateQ16 != nil}
+  /// Clears the value of `outerRateQ16`. Subsequent reads from it will return its default value.
+  public mutating func clearOuterRateQ16() {self._outerRateQ16 = nil}
+
+  public var momentumQ16: UInt32 {
+    get {_momentumQ16 ?? 0}
+    set {_momentumQ16 = newValue}
+  }
+  /// Returns true if `momentumQ16` has been explicitly set.
+  public var hasMomentumQ16: Bool {self._momentumQ16 != nil}
+  /// Clears the value of `momentumQ16`. Subsequent reads from it will return its default value.
+  public mutating func clearMomentumQ16() {self._momentumQ16 = nil}
+
+  public var latenessLimit: UInt32 {
+    get {_latenessLimit ?? 0}
+    set {_latenessLimit = newValue}
+  }
+  /// Returns true if `latenessLimit` has been explicitly set.
+  public var hasLatenessLimit: Bool {self._latenessLimit != nil}
+  /// Clears the value of `latenessLimit`. Subsequent reads from it will return its default value.
+  public mutating func clearLatenessLimit() {self._latenessLimit = nil}
+
+  public var toleranceMicronats: UInt64 {
+    get {_toleranceMicronats ?? 0}
+    set {_toleranceMicronats = newValue}
+  }
+  /// Returns true if `toleranceMicronats` has been explicitly set.
+  public var hasToleranceMicronats: Bool {self._toleranceMicronats != nil}
+  /// Clears the value of `toleranceMicronats`. Subsequent reads from it will return its default value.
+  public mutating func clearToleranceMicronats() {self._toleranceMicronats = nil}
+
+  public var committee: UInt32 {
+    get {_committee ?? 0}
+    set {_committee = newValue}
+  }
+  /// Returns true if `committee` has been explicitly set.
+  public var hasCommittee: Bool {self._committee != nil}
+  /// Clears the value of `committee`. Subsequent reads from it will return its default value.
+  public mutating func clearCommittee() {self._committee = nil}
+
+  public var reason: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _localSteps: UInt32? = nil
+  fileprivate var _batch: UInt32? = nil
+  fileprivate var _learningRate: Double? = nil
+  fileprivate var _labsToBegin: UInt32? = nil
+  fileprivate var _graceSeconds: UInt32? = nil
+  fileprivate var _rule: String? = nil
+  fileprivate var _outerRateQ16: UInt32? = nil
+  fileprivate var _momentumQ16: UInt32? = nil
+  fileprivate var _latenessLimit: UInt32? = nil
+  fileprivate var _toleranceMicronats: UInt64? = nil
+  fileprivate var _committee: UInt32? = nil
 }
 
 public nonisolated struct Hanse_V1_Approval: Sendable {
@@ -738,162 +894,210 @@ nonisolated extension Hanse_V1_Entry: SwiftProtobuf.Message, SwiftProtobuf._Mess
   public static let protoMessageName: String = _protobuf_package + ".Entry"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}federation\0\u{1}lab\0\u{3}roster_version\0\u{1}sequence\0\u{1}previous\0\u{3}time_seconds\0\u{2}\u{a}contribution\0\u{1}verdict\0\u{1}attestation\0\u{1}proposal\0\u{1}approval\0\u{1}presence\0")
 
+  fileprivate class _StorageClass {
+    var _federation: Data = Data()
+    var _lab: Data = Data()
+    var _rosterVersion: UInt32 = 0
+    var _sequence: UInt64 = 0
+    var _previous: Data = Data()
+    var _timeSeconds: UInt64 = 0
+    var _payload: Hanse_V1_Entry.OneOf_Payload?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _federation = source._federation
+      _lab = source._lab
+      _rosterVersion = source._rosterVersion
+      _sequence = source._sequence
+      _previous = source._previous
+      _timeSeconds = source._timeSeconds
+      _payload = source._payload
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBytesField(value: &self.federation) }()
-      case 2: try { try decoder.decodeSingularBytesField(value: &self.lab) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.rosterVersion) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
-      case 5: try { try decoder.decodeSingularBytesField(value: &self.previous) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.timeSeconds) }()
-      case 16: try {
-        var v: Hanse_V1_Contribution?
-        var hadOneofValue = false
-        if let current = self.payload {
-          hadOneofValue = true
-          if case .contribution(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularBytesField(value: &_storage._federation) }()
+        case 2: try { try decoder.decodeSingularBytesField(value: &_storage._lab) }()
+        case 3: try { try decoder.decodeSingularUInt32Field(value: &_storage._rosterVersion) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._sequence) }()
+        case 5: try { try decoder.decodeSingularBytesField(value: &_storage._previous) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._timeSeconds) }()
+        case 16: try {
+          var v: Hanse_V1_Contribution?
+          var hadOneofValue = false
+          if let current = _storage._payload {
+            hadOneofValue = true
+            if case .contribution(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._payload = .contribution(v)
+          }
+        }()
+        case 17: try {
+          var v: Hanse_V1_Verdict?
+          var hadOneofValue = false
+          if let current = _storage._payload {
+            hadOneofValue = true
+            if case .verdict(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._payload = .verdict(v)
+          }
+        }()
+        case 18: try {
+          var v: Hanse_V1_Attestation?
+          var hadOneofValue = false
+          if let current = _storage._payload {
+            hadOneofValue = true
+            if case .attestation(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._payload = .attestation(v)
+          }
+        }()
+        case 19: try {
+          var v: Hanse_V1_Proposal?
+          var hadOneofValue = false
+          if let current = _storage._payload {
+            hadOneofValue = true
+            if case .proposal(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._payload = .proposal(v)
+          }
+        }()
+        case 20: try {
+          var v: Hanse_V1_Approval?
+          var hadOneofValue = false
+          if let current = _storage._payload {
+            hadOneofValue = true
+            if case .approval(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._payload = .approval(v)
+          }
+        }()
+        case 21: try {
+          var v: Hanse_V1_Presence?
+          var hadOneofValue = false
+          if let current = _storage._payload {
+            hadOneofValue = true
+            if case .presence(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._payload = .presence(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.payload = .contribution(v)
-        }
-      }()
-      case 17: try {
-        var v: Hanse_V1_Verdict?
-        var hadOneofValue = false
-        if let current = self.payload {
-          hadOneofValue = true
-          if case .verdict(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.payload = .verdict(v)
-        }
-      }()
-      case 18: try {
-        var v: Hanse_V1_Attestation?
-        var hadOneofValue = false
-        if let current = self.payload {
-          hadOneofValue = true
-          if case .attestation(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.payload = .attestation(v)
-        }
-      }()
-      case 19: try {
-        var v: Hanse_V1_Proposal?
-        var hadOneofValue = false
-        if let current = self.payload {
-          hadOneofValue = true
-          if case .proposal(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.payload = .proposal(v)
-        }
-      }()
-      case 20: try {
-        var v: Hanse_V1_Approval?
-        var hadOneofValue = false
-        if let current = self.payload {
-          hadOneofValue = true
-          if case .approval(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.payload = .approval(v)
-        }
-      }()
-      case 21: try {
-        var v: Hanse_V1_Presence?
-        var hadOneofValue = false
-        if let current = self.payload {
-          hadOneofValue = true
-          if case .presence(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.payload = .presence(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.federation.isEmpty {
-      try visitor.visitSingularBytesField(value: self.federation, fieldNumber: 1)
-    }
-    if !self.lab.isEmpty {
-      try visitor.visitSingularBytesField(value: self.lab, fieldNumber: 2)
-    }
-    if self.rosterVersion != 0 {
-      try visitor.visitSingularUInt32Field(value: self.rosterVersion, fieldNumber: 3)
-    }
-    if self.sequence != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 4)
-    }
-    if !self.previous.isEmpty {
-      try visitor.visitSingularBytesField(value: self.previous, fieldNumber: 5)
-    }
-    if self.timeSeconds != 0 {
-      try visitor.visitSingularUInt64Field(value: self.timeSeconds, fieldNumber: 6)
-    }
-    switch self.payload {
-    case .contribution?: try {
-      guard case .contribution(let v)? = self.payload else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
-    }()
-    case .verdict?: try {
-      guard case .verdict(let v)? = self.payload else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
-    }()
-    case .attestation?: try {
-      guard case .attestation(let v)? = self.payload else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
-    }()
-    case .proposal?: try {
-      guard case .proposal(let v)? = self.payload else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
-    }()
-    case .approval?: try {
-      guard case .approval(let v)? = self.payload else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
-    }()
-    case .presence?: try {
-      guard case .presence(let v)? = self.payload else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._federation.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._federation, fieldNumber: 1)
+      }
+      if !_storage._lab.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._lab, fieldNumber: 2)
+      }
+      if _storage._rosterVersion != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._rosterVersion, fieldNumber: 3)
+      }
+      if _storage._sequence != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._sequence, fieldNumber: 4)
+      }
+      if !_storage._previous.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._previous, fieldNumber: 5)
+      }
+      if _storage._timeSeconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._timeSeconds, fieldNumber: 6)
+      }
+      switch _storage._payload {
+      case .contribution?: try {
+        guard case .contribution(let v)? = _storage._payload else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      }()
+      case .verdict?: try {
+        guard case .verdict(let v)? = _storage._payload else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+      }()
+      case .attestation?: try {
+        guard case .attestation(let v)? = _storage._payload else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+      }()
+      case .proposal?: try {
+        guard case .proposal(let v)? = _storage._payload else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+      }()
+      case .approval?: try {
+        guard case .approval(let v)? = _storage._payload else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+      }()
+      case .presence?: try {
+        guard case .presence(let v)? = _storage._payload else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+      }()
+      case nil: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Hanse_V1_Entry, rhs: Hanse_V1_Entry) -> Bool {
-    if lhs.federation != rhs.federation {return false}
-    if lhs.lab != rhs.lab {return false}
-    if lhs.rosterVersion != rhs.rosterVersion {return false}
-    if lhs.sequence != rhs.sequence {return false}
-    if lhs.previous != rhs.previous {return false}
-    if lhs.timeSeconds != rhs.timeSeconds {return false}
-    if lhs.payload != rhs.payload {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._federation != rhs_storage._federation {return false}
+        if _storage._lab != rhs_storage._lab {return false}
+        if _storage._rosterVersion != rhs_storage._rosterVersion {return false}
+        if _storage._sequence != rhs_storage._sequence {return false}
+        if _storage._previous != rhs_storage._previous {return false}
+        if _storage._timeSeconds != rhs_storage._timeSeconds {return false}
+        if _storage._payload != rhs_storage._payload {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1421,7 +1625,7 @@ nonisolated extension Hanse_V1_Attestation: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Hanse_V1_Proposal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Proposal"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}makes_version\0\u{1}attempt\0\u{1}citations\0\u{1}admit\0\u{1}remove\0\u{1}rotate\0\u{1}recall\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}makes_version\0\u{1}attempt\0\u{1}citations\0\u{1}admit\0\u{1}remove\0\u{1}rotate\0\u{1}recall\0\u{3}change_rule\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1484,6 +1688,19 @@ nonisolated extension Hanse_V1_Proposal: SwiftProtobuf.Message, SwiftProtobuf._M
           self.change = .recall(v)
         }
       }()
+      case 8: try {
+        var v: Hanse_V1_RuleChange?
+        var hadOneofValue = false
+        if let current = self.change {
+          hadOneofValue = true
+          if case .changeRule(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.change = .changeRule(v)
+        }
+      }()
       default: break
       }
     }
@@ -1519,6 +1736,10 @@ nonisolated extension Hanse_V1_Proposal: SwiftProtobuf.Message, SwiftProtobuf._M
     case .recall?: try {
       guard case .recall(let v)? = self.change else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .changeRule?: try {
+      guard case .changeRule(let v)? = self.change else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
     case nil: break
     }
@@ -1683,6 +1904,95 @@ nonisolated extension Hanse_V1_Recall: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
   public static func ==(lhs: Hanse_V1_Recall, rhs: Hanse_V1_Recall) -> Bool {
     if lhs.contributions != rhs.contributions {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Hanse_V1_RuleChange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RuleChange"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}local_steps\0\u{1}batch\0\u{3}learning_rate\0\u{3}labs_to_begin\0\u{3}grace_seconds\0\u{1}rule\0\u{3}outer_rate_q16\0\u{3}momentum_q16\0\u{3}lateness_limit\0\u{3}tolerance_micronats\0\u{1}committee\0\u{2}\u{4}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._localSteps) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._batch) }()
+      case 3: try { try decoder.decodeSingularDoubleField(value: &self._learningRate) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._labsToBegin) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._graceSeconds) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self._rule) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self._outerRateQ16) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self._momentumQ16) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self._latenessLimit) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self._toleranceMicronats) }()
+      case 11: try { try decoder.decodeSingularUInt32Field(value: &self._committee) }()
+      case 15: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._localSteps {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._batch {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._learningRate {
+      try visitor.visitSingularDoubleField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._labsToBegin {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._graceSeconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._rule {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._outerRateQ16 {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._momentumQ16 {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._latenessLimit {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._toleranceMicronats {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._committee {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 11)
+    } }()
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 15)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Hanse_V1_RuleChange, rhs: Hanse_V1_RuleChange) -> Bool {
+    if lhs._localSteps != rhs._localSteps {return false}
+    if lhs._batch != rhs._batch {return false}
+    if lhs._learningRate != rhs._learningRate {return false}
+    if lhs._labsToBegin != rhs._labsToBegin {return false}
+    if lhs._graceSeconds != rhs._graceSeconds {return false}
+    if lhs._rule != rhs._rule {return false}
+    if lhs._outerRateQ16 != rhs._outerRateQ16 {return false}
+    if lhs._momentumQ16 != rhs._momentumQ16 {return false}
+    if lhs._latenessLimit != rhs._latenessLimit {return false}
+    if lhs._toleranceMicronats != rhs._toleranceMicronats {return false}
+    if lhs._committee != rhs._committee {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -102,6 +102,70 @@ func readJoin(_ bytes: [UInt8]) throws {
   try Fault.unless(ask.lab == LabID(firstKey: lab.publicKey), "a request of another lab")
 }
 
+/// A line as it is pasted; or, behind a zero byte, the message in it with a right checksum.
+func readRotation(_ bytes: [UInt8]) throws {
+  let rotation =
+    bytes.first == 0
+    ? try Hanse_V1_KeyRotation(serializedBytes: Array(bytes.dropFirst()))
+    : try KeyRotationText.read(String(decoding: bytes, as: UTF8.self))
+  let read = try KeyRotationText.read(KeyRotationText.write(rotation))
+  try Fault.unless(read == rotation && read.isSigned, "a rotation differs after writing")
+}
+
+/// A whole file; or, behind a zero byte, the records of one that gets a right header and end.
+func readBundle(_ bytes: [UInt8]) throws {
+  var file = bytes
+  if bytes.first == 0 {
+    let header = Bundle.magic + [Bundle.version] + [UInt8](repeating: 0, count: 39)
+    let before = header + bytes.dropFirst()
+    file = before + [0, 0, 0, 0, 32] + ContentID(of: before, kind: .bundle).bytes
+  }
+  let parts = try bundleParts(file)
+  let collected = Collected()
+  var rest = parts[...]
+  var note: Hanse_V1_BundleNote?
+  if case .note(let found)? = rest.first {
+    note = found
+    rest = rest.dropFirst()
+  }
+  var writer = try BundleWriter(
+    federation: ContentID(bytes: Array(file[16..<48])) ?? ContentID(of: [], kind: .charter),
+    note: note
+  ) { collected.bytes += $0 }
+  for part in rest {
+    switch part {
+    case .note, .end: break
+    case .entry(let entry):
+      try writer.add(entry)
+      try refusing { try check(Entry(entry)) }
+    case .evidence(let entry): try writer.add(evidence: entry)
+    case .blockList(let list):
+      try writer.begin(blockList: list)
+      try refusing { _ = try BlockList(decoding: list) }
+    case .block(let index, let block): try writer.add(block: block, at: index)
+    }
+  }
+  try writer.finish(signedWith: nil)
+  let again = try bundleParts(collected.bytes)
+  try Fault.unless(again.dropLast() == parts.dropLast(), "a bundle differs after writing")
+}
+
+private final class Collected {
+  var bytes: [UInt8] = []
+}
+
+private func bundleParts(_ bytes: [UInt8]) throws -> [Bundle.Part] {
+  var position = 0
+  var reader = try BundleReader { count in
+    let piece = Array(bytes[position...].prefix(count))
+    position += piece.count
+    return piece
+  }
+  var parts: [Bundle.Part] = []
+  while let part = try reader.next() { parts.append(part) }
+  return parts
+}
+
 /// First byte: the tier, and in its top bit whether the rest is a payload (0) or the stream in it
 /// (1), which then gets a right header and a plain frame.
 func readDelta(_ bytes: [UInt8]) throws {

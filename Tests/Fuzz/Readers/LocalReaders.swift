@@ -82,6 +82,8 @@ private struct SilentNode: NodeControl {
   func invite(_ request: InviteRequest) async throws -> InvitePage { throw error }
   func approve(_ request: ApproveRequest) async throws -> ApprovePage { throw error }
   func decline(_ request: DeclineRequest) async throws -> DeclinePage { throw error }
+  func rotateKey(_ request: RotateKeyRequest) async throws -> ApprovePage { throw error }
+  func bundle(_ request: BundleRequest) async throws -> BundlePage { throw error }
   func propose(_ request: ProposeRequest) async throws -> ApprovePage { throw error }
 }
 

@@ -7,7 +7,7 @@ package enum Reader: String, CaseIterable, Sendable {
   // Files of a model, which anybody may have made.
   case safetensors, gguf, json, folder, tokenizer, peft
   // What other labs send, and what is pasted from them.
-  case frame, entry, charter, ticket, join, delta, blocklist, state
+  case frame, entry, charter, ticket, join, rotation, delta, blocklist, state, bundle
   // What other programs of this machine say.
   case control, worker
 
@@ -36,6 +36,8 @@ package enum Reader: String, CaseIterable, Sendable {
     case .charter: try readCharter(bytes)
     case .ticket: try readTicket(bytes)
     case .join: try readJoin(bytes)
+    case .rotation: try readRotation(bytes)
+    case .bundle: try readBundle(bytes)
     case .delta: try readDelta(bytes)
     case .blocklist: try readBlockList(bytes)
     case .state: try readState(bytes)
