@@ -58,9 +58,8 @@ final class BundleInput {
   static func last(_ path: String) -> NodeError {
     let number = errno
     let reason = String(cString: strerror(number))
-    guard number == EACCES || number == ENOENT || number == EROFS else {
-      return .file(path: path, reason: reason)
-    }
+    if number == ENOENT { return .notFound(path) }
+    guard number == EACCES || number == EROFS else { return .file(path: path, reason: reason) }
     return .bundle(
       "\(path): \(reason)",
       hint: "the node itself opens the file: name one in a folder that its user may use")

@@ -69,8 +69,11 @@ struct NodeAnswers: NodeControl {
 
   func bundle(_ request: BundleRequest) async throws -> BundlePage {
     do { return try await desk.handle(request) } catch let error as NodeError {
-      guard case .bundle = error else { throw error }
-      throw ControlError(error, kind: .refused)
+      switch error {
+      case .bundle: throw ControlError(error, kind: .refused)
+      case .notFound: throw ControlError(error, kind: .notFound)
+      default: throw error
+      }
     }
   }
 
@@ -140,7 +143,7 @@ extension NodeCore {
             entries: peer.received.entries, duplicateEntries: peer.received.duplicateEntries,
             blockBytes: peer.received.blockBytes,
             wastedBlockBytes: peer.received.wastedBlockBytes),
-          addresses: peer.addresses,
+          addresses: logbook.presence(of: peer.lab)?.addresses ?? peer.addresses,
           attempts: peer.connection == nil ? attempts.rows(of: peer.lab, at: now) : [],
           secondsAhead: secondsAhead(peer.lab, of: wall),
           software: logbook.presence(of: peer.lab)?.software)

@@ -11,8 +11,8 @@ struct BundleVerb: AsyncParsableCommand {
     abstract: "Exchange logs and payloads by file, with labs that cannot be reached.",
     discussion: """
       What was imported is checked like what a peer sends, and equals having been connected. A lab \
-      that has just started signs nothing before more than half of the labs have said where its own \
-      log ends: without a network that takes one bundle out and one back, while its daemon runs.
+      that has just started signs nothing before more than half of the labs have said where its \
+      own log ends: without a network that takes one bundle out and one back, while its daemon runs.
 
       EXAMPLE
         $ hanse bundle export /media/stick/from-luebeck.bundle
@@ -95,7 +95,7 @@ struct BundleImportVerb: AsyncParsableCommand {
     commandName: "import",
     abstract: "Take in what another lab's bundle has that is not here.",
     discussion: """
-      A file that was cut, that is damaged or of another federation is refused and changes nothing. \
+      A file that was cut, is damaged or is of another federation is refused and changes nothing. \
       In a whole one every entry and every block is checked by itself; what does not hold is left \
       out and named.
 

@@ -8,7 +8,8 @@ struct Show: AsyncParsableCommand {
     abstract: "Show a merge, a contribution, any other entry, or a lab by its id.",
     discussion: """
       A unique beginning of the id is enough; a member may be given by its name. Of a lab that \
-      signed two entries at one place it shows both ids, the evidence. Works on the home when the daemon is down.
+      signed two entries at one place it shows both ids, the evidence. Works on the \
+      home when the daemon is down.
 
       EXAMPLE
         $ hanse show k3h2a7qwxy

@@ -13,6 +13,7 @@ import Testing
     try roundTrip(Samples.export)
     try roundTrip(Samples.verify)
     try roundTrip(Samples.invite)
+    try roundTrip(Samples.bundle)
     try roundTrip(Samples.approve)
     try roundTrip(Samples.decline)
   }
@@ -28,6 +29,7 @@ import Testing
     try compare(Samples.export, "export")
     try compare(Samples.verify, "verify")
     try compare(Samples.invite, "invite")
+    try compare(Samples.bundle, "bundle")
     try compare(Samples.approve, "approve")
     try compare(Samples.decline, "decline")
   }

@@ -26,6 +26,8 @@ struct Circle {
   private var links: Set<[Int]> = []
   private var seconds: UInt64 = 1
   private var next: UInt64 = 1
+  private var queue: [(Int, ParticipantEvent)] = []
+  private var isDelivering = false
   private var wires: [UInt64: (from: Int, to: Int, twin: UInt64)] = [:]
 
   init(_ count: Int) throws {
@@ -124,11 +126,16 @@ struct Circle {
     next += 2
     wires[here] = (left, right, there)
     wires[there] = (right, left, here)
-    tell(
-      left, .connected(ConnectionID(number: here), lab: lab(right), address: "", dialledByUs: true))
-    tell(
-      right,
-      .connected(ConnectionID(number: there), lab: lab(left), address: "", dialledByUs: false))
+    // Both ends stand before a frame is on its way.
+    for (end, id, other) in [(left, here, right), (right, there, left)] {
+      queue.append(
+        (
+          end,
+          .connected(
+            ConnectionID(number: id), lab: lab(other), address: "", dialledByUs: end == left)
+        ))
+    }
+    deliver()
     return true
   }
 
@@ -152,7 +159,19 @@ struct Circle {
   // MARK: telling
 
   mutating func tell(_ index: Int, _ event: ParticipantEvent) {
-    perform(index, nodes[index].handle(event, at: moment))
+    queue.append((index, event))
+    deliver()
+  }
+
+  /// Hands on what is on its way, one thing after the other, until nothing is.
+  private mutating func deliver() {
+    guard !isDelivering else { return }
+    isDelivering = true
+    while !queue.isEmpty {
+      let (index, event) = queue.removeFirst()
+      perform(index, nodes[index].handle(event, at: moment))
+    }
+    isDelivering = false
   }
 
   /// Asks a node what people ask of it.
@@ -161,7 +180,10 @@ struct Circle {
     _ body: (inout Participant, Participant.Moment) throws(Refusal) -> Participant.Answer<Value>
   ) throws(Refusal) -> Value {
     let answer = try body(&nodes[index], moment)
+    isDelivering = true
     perform(index, answer.directives)
+    isDelivering = false
+    deliver()
     return answer.value
   }
 
