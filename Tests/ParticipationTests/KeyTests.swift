@@ -151,6 +151,10 @@ import Testing
     circle.wait(5)
     #expect(circle.nodes[0].canSign)
     #expect(circle.nodes[0].lab == circle.lab(0))
+    _ = try circle.ask(0) { node, moment throws(Refusal) in
+      try node.propose(.recall(Self.recall), at: moment)
+    }
+    circle.wait(2)
     let log = circle.nodes[1].logbook.log(of: circle.lab(0))
     #expect(log.count > written)
     try log[log.count - 1].verify(with: Self.next.publicKey)
