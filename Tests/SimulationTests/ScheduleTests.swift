@@ -27,7 +27,7 @@ import Testing
   }
 
   /// Schedules that still fail: Protocol/Simulation.md, "Open".
-  static let open: Set<UInt64> = [42, 1077]
+  static let open: Set<UInt64> = [42, 1003]
 
   /// Equivocators are left out here: Protocol/Simulation.md, "Open".
   @Test(.enabled(if: isFull, "HANSE_TESTS=full"), arguments: UInt64(1000)..<1200)
