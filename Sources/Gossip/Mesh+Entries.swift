@@ -16,9 +16,10 @@ extension Mesh {
       logs[lab]?.deferredUntil = now.adding(seconds: GossipLimits.deferSeconds)
     case .forked(let lab, let sequence, let isFirst, let from):
       forked(lab, sequence, isFirst, from, now)
-    case .fetchBranch(let lab, let after):
+    case .fetchBranch(let lab, let after, let peer):
+      guard let from = route(to: peer) else { return }
       logs[lab]?.branchWanted = BranchWish(
-        after: after, limit: UInt32(GossipLimits.entriesPerRequest), from: nil)
+        after: after, limit: UInt32(GossipLimits.entriesPerRequest), from: from)
       pursueEntries(now)
     case .entriesSent(let id, let lab, let through):
       guard let link = links[id] else { return }
@@ -224,17 +225,13 @@ extension Mesh {
   }
 
   private mutating func pursueBranch(_ lab: LabID, _ now: Instant) {
-    guard let wish = logs[lab]?.branchWanted, let own = logs[lab]?.head else { return }
-    if let from = wish.from, !links.contains(from) {
+    guard let wish = logs[lab]?.branchWanted else { return }
+    let id = wish.from
+    guard links.contains(id) else {
       logs[lab]?.branchWanted = nil
       return
     }
-    let id =
-      wish.from
-      ?? peers.keys.filter { peer in
-        peers[peer]?.known[lab].map { $0.entry != own.entry } ?? false
-      }.compactMap { route(to: $0) }.first { links[$0]?.asking == nil }
-    guard let id, links[id]?.asking == nil else { return }
+    guard links[id]?.asking == nil else { return }
     logs[lab]?.branchWanted = nil
     ask(
       id,

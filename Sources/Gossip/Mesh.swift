@@ -195,11 +195,11 @@ struct Log: Sendable {
   }
 }
 
-/// Entries of another branch of a log: after which sequence, and of whom if that matters.
+/// Entries of another branch of a log: after which sequence, and of whom.
 struct BranchWish: Sendable {
   var after: UInt64
   var limit: UInt32
-  var from: ConnectionID?
+  var from: ConnectionID
 }
 
 /// An entry at the shell for verification.

@@ -113,7 +113,7 @@ extension Logbook {
       state.status = .refused(fault)
     } else if message.attempt > 1, !citesEnough(entry, message, within: nil) {
       state.status = .refused(
-        "attempt \(message.attempt) without rejections by half of the judges")
+        "attempt \(message.attempt) without a judge's rejection of the one before")
       state.lacksCitations = true
     }
     return state
@@ -136,7 +136,7 @@ extension Logbook {
     return nil
   }
 
-  /// Whether a later attempt cites rejections of the one before by half of its judges.
+  /// Whether a later attempt cites a rejection of the one before by one of its judges.
   func citesEnough(
     _ entry: Entry, _ message: Hanse_V1_Contribution, within bounds: [LabID: UInt64]?
   ) -> Bool {
@@ -150,7 +150,7 @@ extension Logbook {
     for citation in message.rejections {
       guard let id = ContentID(bytes: citation), let verdict = entryByID[id],
         isWithin(verdict, bounds), case .verdict(let body)? = verdict.message.payload,
-        !body.accept, ContentID(bytes: body.contribution) == earlier.id
+        !body.accept, ContentID(bytes: body.contribution) == earlier.id, verdict.lab != entry.lab
       else { continue }
       judges.insert(verdict.lab)
     }
@@ -158,7 +158,7 @@ extension Logbook {
       roster(version: earlier.rosterVersion)?.judges(
         federation: charter.id, author: entry.lab, round: message.round,
         attempt: message.attempt - 1) ?? []
-    return judges.intersection(total).count * 2 >= total.count
+    return total.contains(where: judges.contains)
   }
 
   /// What is settled for ever under a seal; remembered, since it can never change.
@@ -215,6 +215,9 @@ extension Logbook {
         throw .wrongMembers
       }
       guard let entry = entryByID[id], entry.lab == lab, entry.sequence == position.sequence else {
+        if position.sequence <= sealed[lab] ?? 0 {
+          throw .otherBranch(lab: lab, sequence: position.sequence)
+        }
         throw .missing(lab: lab, sequence: position.sequence)
       }
     }

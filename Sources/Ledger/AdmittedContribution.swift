@@ -14,7 +14,8 @@ public struct AdmittedContribution: Sendable, Hashable {
   public let landingRound: UInt32
   /// Tokens that it claims to have been trained on.
   public let tokens: UInt64
-  /// Whether a recall took it out of the fold: it keeps its place and weighs nothing.
+  /// Whether a recall took it out of the fold, or another try of its author for the same round
+  /// stands in it instead: it keeps its place and weighs nothing.
   public let isRecalled: Bool
 
   init(

@@ -171,7 +171,8 @@ extension Logbook {
     }
     inOrder.sort { ($0.round, $0.id) < ($1.round, $1.id) }
     let landing = try landingRounds(inOrder, in: expansion)
-    let recalled = Set(roster(version: merge.rosterVersion)?.recalled ?? [])
+    var weightless = Set(roster(version: merge.rosterVersion)?.recalled ?? [])
+    weightless.formUnion(superseded(inOrder, landing))
     var groups: [UInt32: [AdmittedContribution]] = [:]
     var versions: [UInt32: UInt32] = [:]
     for id in expansion.members {
@@ -180,7 +181,7 @@ extension Logbook {
       groups[round, default: []].append(
         AdmittedContribution(
           id: id, author: state.author, round: state.round, landingRound: round,
-          tokens: state.message.tokens, isRecalled: recalled.contains(id)))
+          tokens: state.message.tokens, isRecalled: weightless.contains(id)))
     }
     // Once a round was folded under a version, no later one goes back behind it.
     var version: UInt32 = 1
@@ -225,6 +226,31 @@ extension Logbook {
     for state in inOrder where landing[state.id] == nil { landing[state.id] = expansion.round }
     contained = (expansion.set, checked)
     return landing
+  }
+
+  /// Tries that weigh nothing because another of the same author and round does: the one that lands
+  /// first, and of those that land together the last try.
+  private func superseded(
+    _ inOrder: [ContributionState], _ landing: [ContentID: UInt32]
+  ) -> [ContentID] {
+    var result: [ContentID] = []
+    var weighing: [LabID: ContributionState] = [:]
+    var round: UInt32 = 0
+    for state in inOrder {
+      if state.round != round {
+        round = state.round
+        weighing = [:]
+      }
+      guard let other = weighing[state.author] else {
+        weighing[state.author] = state
+        continue
+      }
+      let (mine, theirs) = (landing[state.id] ?? 0, landing[other.id] ?? 0)
+      let wins = mine < theirs || (mine == theirs && state.message.attempt > other.message.attempt)
+      result.append(wins ? other.id : state.id)
+      if wins { weighing[state.author] = state }
+    }
+    return result
   }
 
   /// Whether a contribution is admitted by the current seal: final.

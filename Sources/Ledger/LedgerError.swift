@@ -15,6 +15,8 @@ public enum LedgerError: Error, Equatable, CustomStringConvertible {
   case record(RecordError)
   /// A frontier names something that is not here yet.
   case missing(lab: LabID, sequence: UInt64)
+  /// A frontier names an entry of a branch that was not sealed: another stands there for ever.
+  case otherBranch(lab: LabID, sequence: UInt64)
   /// A frontier's list of contributions is not what its digest says.
   case wrongMembers
   /// A frontier's seal is not attested by a quorum, as far as these logs show.
@@ -34,6 +36,8 @@ public enum LedgerError: Error, Equatable, CustomStringConvertible {
     case .record(let error): error.description
     case .missing(let lab, let sequence):
       "entry \(sequence) of lab \(lab.short) is not here yet"
+    case .otherBranch(let lab, let sequence):
+      "entry \(sequence) of lab \(lab.short) that it names is not the one that was sealed"
     case .wrongMembers: "the frontier's contributions are not those that its digest names"
     case .unsealed: "the frontier's seal has no quorum in these logs"
     case .tooFarAboveSeal(let rounds):

@@ -22,6 +22,8 @@ public struct Logbook: Sendable {
     /// Another entry stands at its sequence: proof that its lab lied. The log is excluded from
     /// here.
     case equivocation(UInt64)
+    /// It is kept beside its log, which forked: a quorum may have attested it.
+    case branch
   }
 
   /// Two entries by one lab at one sequence.
@@ -38,10 +40,16 @@ public struct Logbook: Sendable {
   public let charter: Charter
   /// Every lab that has a log here or a seat, sorted.
   public private(set) var labs: [LabID]
-  private var logs: [LabID: [Entry]] = [:]
-  private(set) var entryByID: [ContentID: Entry] = [:]
+  var logs: [LabID: [Entry]] = [:]
+  var entryByID: [ContentID: Entry] = [:]
   /// Proofs of equivocation by lab.
-  public private(set) var forks: [LabID: Fork] = [:]
+  public internal(set) var forks: [LabID: Fork] = [:]
+  /// Entries of forked logs that are not in the log here.
+  var branches: [LabID: Branches] = [:]
+  /// Logs of which a quorum has attested what is not in them here, by lab.
+  public internal(set) var wantedBranches: [WantedBranch] = []
+  /// Logs that have changed over to a branch since this was last asked.
+  var changedLogs: [ChangedLog] = []
 
   /// All rosters that were enacted, version 1 first.
   public internal(set) var rosters: [Roster]
@@ -74,13 +82,13 @@ public struct Logbook: Sendable {
   /// Bases, by merge, whose contributions were seen to be among those of a frontier: what holds for
   /// it holds for every frontier that has more.
   var contained: (within: Set<ContentID>, bases: Set<ContentID>)?
-  private var isSettled = true
+  var isSettled = true
   /// Labs with entries that were not read yet.
-  private var touched: [LabID] = []
+  var touched: [LabID] = []
   /// Whether a proposal or an approval has come since the rosters were last found.
   private var mayChangeRoster = false
   /// Whether something that was read counts no longer.
-  private var mustRecount = false
+  var mustRecount = false
   /// Counts the settles in which something was new.
   public private(set) var revision: UInt64 = 0
 
@@ -113,10 +121,13 @@ public struct Logbook: Sendable {
   /// How many entries there are in all.
   public var entryCount: Int { entryByID.count }
 
-  /// Files an entry in its log.
+  /// Files an entry in its log, or beside it when the log forked and a quorum wants more of it.
   ///
+  /// - Parameter wasKept: it was kept here before, as proof or as a part of a branch.
   /// - Throws: ``LedgerError`` when it has no place there; the ledger is then unchanged.
-  public mutating func append(_ entry: Entry) throws(LedgerError) -> Outcome {
+  public mutating func append(
+    _ entry: Entry, wasKept: Bool = false
+  ) throws(LedgerError) -> Outcome {
     guard entry.federation == charter.id else { throw .otherFederation(entry.federation) }
     if entryByID[entry.id] != nil { return .known }
     if entry.rosterVersion > roster.version { settle() }
@@ -127,7 +138,13 @@ public struct Logbook: Sendable {
       throw .notAMember(lab: entry.lab, version: entry.rosterVersion)
     }
     let log = logs[entry.lab] ?? []
-    let sequence = Int(entry.sequence)
+    if forks[entry.lab] != nil, wasKept || isBranchWanted(entry.lab),
+      branches[entry.lab]?.contains(entry.id) == true || isBranch(entry, beside: log)
+    {
+      do { try entry.verify(with: member.key) } catch { throw .record(error) }
+      return keep(entry, beside: log)
+    }
+    let sequence = Int(clamping: entry.sequence)
     guard sequence <= log.count + 1 else { return .gap(after: UInt64(log.count)) }
     do { try entry.verify(with: member.key) } catch { throw .record(error) }
     if sequence <= log.count { return fork(entry, held: log[sequence - 1]) }
@@ -157,6 +174,7 @@ public struct Logbook: Sendable {
       return .equivocation(known.sequence)
     }
     forks[entry.lab] = Fork(sequence: entry.sequence, held: held.id, other: entry)
+    if isBranch(entry, beside: log(of: entry.lab)) { branches[entry.lab, default: .init()].add(entry) }
     mustRecount = true
     isSettled = false
     return .equivocation(entry.sequence)
@@ -170,8 +188,10 @@ public struct Logbook: Sendable {
   /// Draws the conclusions from what was appended since the last call.
   public mutating func settle() {
     guard !isSettled else { return }
-    if mayChangeRoster || mustRecount { settleRosters() }
-    settleSeal(reading: touched)
+    repeat {
+      if mayChangeRoster || mustRecount { settleRosters() }
+      settleSeal(reading: touched)
+    } while changeOver()
     if mustRecount {
       changed += contributionOrder.map(\.id)
       reading = Reading()

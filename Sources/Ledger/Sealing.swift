@@ -7,11 +7,12 @@ struct Cover: Sendable {
   private var indexes: [LabID: Int] = [:]
   /// By lab whose log it is and lab that attested it.
   private var reach: [[UInt64]] = []
-  /// Entries read of each attester's log, and the roster version that the last of them names.
+  /// Entries read of each attester's log.
   var next: [LabID: Int] = [:]
-  var version: [LabID: UInt32] = [:]
   /// What was attested of entries that are not here, by the lab whose they are.
   var ahead: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
+  /// What was attested of other branches of a log, by the lab whose it is.
+  var beside: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
   /// Labs whose logs are attested further than when the seal was last looked at.
   var grown: [LabID] = []
 
@@ -88,28 +89,32 @@ extension Logbook {
 
   /// Reads what is new of a lab's attestations.
   ///
-  /// What lies behind an equivocation or a removal counts here too: a quorum leaves room for as
-  /// many labs as may lie, and what was once sealed must be sealed for whoever reads the same
-  /// entries in another order.
+  /// What lies behind an equivocation or a removal, on a branch that was left, or names an older
+  /// roster counts here too: a quorum leaves room for as many labs as may lie, and what was once
+  /// sealed must be sealed for whoever reads the same entries in another order.
   private mutating func readAttestations(of attester: LabID) {
     let entries = log(of: attester)
     var index = cover.next[attester] ?? 0
+    if index == 0 {
+      for entry in branches[attester]?.left ?? [] { readAttestation(entry) }
+    }
     while index < entries.count {
-      let entry = entries[index]
+      readAttestation(entries[index])
       index += 1
-      guard entry.rosterVersion >= cover.version[attester] ?? 0 else { continue }
-      cover.version[attester] = entry.rosterVersion
-      guard case .attestation(let attestation)? = entry.message.payload else { continue }
-      for prefix in attestation.prefixes {
-        guard let lab = LabID(bytes: prefix.lab) else { continue }
-        if prefix.sequence > UInt64(log(of: lab).count) {
-          cover.ahead[lab, default: []].append((attester, prefix))
-        } else {
-          meet(prefix, of: lab, by: attester)
-        }
-      }
     }
     cover.next[attester] = index
+  }
+
+  private mutating func readAttestation(_ entry: Entry) {
+    guard case .attestation(let attestation)? = entry.message.payload else { return }
+    for prefix in attestation.prefixes {
+      guard let lab = LabID(bytes: prefix.lab), prefix.sequence > 0 else { continue }
+      if prefix.sequence > UInt64(log(of: lab).count) {
+        cover.ahead[lab, default: []].append((entry.lab, prefix))
+      } else {
+        meet(prefix, of: lab, by: entry.lab)
+      }
+    }
   }
 
   /// Counts an attested place if it is this ledger's branch.
@@ -117,7 +122,10 @@ extension Logbook {
     _ position: Hanse_V1_LogPosition, of lab: LabID, by attester: LabID
   ) {
     let entry = log(of: lab)[Int(position.sequence) - 1]
-    guard ContentID(bytes: position.entry) == entry.id else { return }
+    guard ContentID(bytes: position.entry) == entry.id else {
+      cover.beside[lab, default: []].append((attester, position))
+      return
+    }
     cover.raise(lab, by: attester, to: position.sequence)
   }
 

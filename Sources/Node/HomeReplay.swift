@@ -30,17 +30,41 @@ struct HomeReplay {
   /// Checks every stored entry as if it had just arrived, in the order in which it did.
   init(_ store: Store, _ charter: Charter) throws {
     logbook = Logbook(charter: charter)
+    var open = try store.allEntries()
+    read(&open)
+    for stored in try store.forks() {
+      if let entry = try? stored.entry() { _ = try? logbook.append(entry, wasKept: true) }
+    }
+    logbook.settle()
+    // A roster may rest on the branch of a log that was kept among the forks.
+    var count = -1
+    while open.count != count, !open.isEmpty {
+      count = open.count
+      read(&open)
+      logbook.settle()
+    }
     var cut: Set<LabID> = []
-    for stored in try store.allEntries() where !cut.contains(stored.lab) {
-      guard let reason = fault(of: stored) else { continue }
-      cut.insert(stored.lab)
+    for stored in open where cut.insert(stored.lab).inserted {
+      let reason = fault(of: stored) ?? "what stands before it could not be read"
       faults.append(
         Fault(lab: stored.lab, sequence: stored.sequence, id: stored.id, reason: reason))
     }
-    for stored in try store.forks() {
-      if let entry = try? stored.entry() { _ = try? logbook.append(entry) }
-    }
     logbook.settle()
+  }
+
+  /// Takes what fits and leaves the rest, each log from its first entry on that does not.
+  private mutating func read(_ open: inout [StoredEntry]) {
+    var cut: Set<LabID> = []
+    var left: [StoredEntry] = []
+    for stored in open {
+      if cut.contains(stored.lab) {
+        left.append(stored)
+      } else if fault(of: stored) != nil {
+        cut.insert(stored.lab)
+        left.append(stored)
+      }
+    }
+    open = left
   }
 
   private mutating func fault(of stored: StoredEntry) -> String? {
@@ -55,7 +79,7 @@ struct HomeReplay {
       case .known: return "it stands there twice"
       case .gap(let sequence): return "entry \(sequence + 1) before it is missing"
       case .unknownRoster(let version): return "roster version \(version) is not known here"
-      case .equivocation: return "another entry stands at its place"
+      case .equivocation, .branch: return "another entry stands at its place"
       }
     } catch {
       return oneLine(error)

@@ -27,6 +27,10 @@ extension NodeCore {
       log.warning(
         "lab \(name(of: lab)) signed two entries at sequence \(sequence)",
         metadata: ["entry": "\(entry.short)"])
+    case .changedOver(let lab, let sequence):
+      log.warning(
+        "the log of lab \(name(of: lab)) goes on here as a quorum attested it",
+        metadata: ["sequence": "\(sequence)"])
     case .ownLogComplete(let sequence):
       log.info("the own log is complete at sequence \(sequence); signing from here on")
     case .standsOn(let merge, let round, let root):

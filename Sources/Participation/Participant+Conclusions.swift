@@ -11,16 +11,49 @@ extension Participant {
   mutating func conclude() {
     repeat {
       drain()
-      logbook.settle()
+      settle()
       if shownRosterVersion != logbook.roster.version || shownPresences != logbook.presenceCount {
         showRoster()
       }
       showKeys()
       if heardAttestation { showRound() }
       wantPayloads()
+      pursueBranches()
       checkOwnLog()
       drain()
     } while sayWhatIsDue()
+  }
+
+  /// Has the ledger draw its conclusions. A log that changed over to the branch that a quorum
+  /// attested is durable before anything is made of it.
+  mutating func settle() {
+    logbook.settle()
+    for log in logbook.takeChangedLogs() {
+      out.append(.persist(log.entries.map { .fork($0) }))
+      for entry in log.entries { notice(entry) }
+      guard let last = logbook.log(of: log.lab).last, let fork = logbook.forks[log.lab] else {
+        continue
+      }
+      tell(.head(Head(last)))
+      tell(.forked(log.lab, sequence: fork.sequence, isFirst: true, from: nil))
+      out.append(.news(.changedOver(log.lab, sequence: last.sequence)))
+    }
+  }
+
+  /// Asks for branches that a quorum attested, one lab after the other that should have them.
+  private mutating func pursueBranches() {
+    guard !logbook.wantedBranches.isEmpty,
+      branchesAsked.map({ moment.now.seconds(since: $0) >= GossipLimits.deferSeconds }) ?? true
+    else { return }
+    branchesAsked = moment.now
+    let connected = mesh.connectedLabs
+    for wanted in logbook.wantedBranches {
+      let able = wanted.attesters.filter(connected.contains)
+      guard !able.isEmpty else { continue }
+      let after = wanted.after[branchTurn / able.count % wanted.after.count]
+      tell(.fetchBranch(wanted.lab, after: after, of: able[branchTurn % able.count]))
+    }
+    branchTurn = (branchTurn + 1) % (1 << 20)
   }
 
   // MARK: the roster

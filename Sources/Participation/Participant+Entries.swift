@@ -20,7 +20,7 @@ extension Participant {
     var told: [GossipEvent] = []
     for entry in entries { receive(entry, from: connection, &changes, &told) }
     retryWaiting(&changes, &told)
-    logbook.settle()
+    settle()
     retryWaiting(&changes, &told)
     if !changes.isEmpty { out.append(.persist(changes)) }
     events += told
@@ -40,6 +40,7 @@ extension Participant {
       case .gap, .unknownRoster:
         wait(for: entry)
         told.append(.entryDeferred(entry.lab))
+      case .branch: break
       case .equivocation:
         // One proof is enough, the lowest: whoever signs a thousand branches fills no disk here.
         guard let fork = logbook.forks[entry.lab], fork.other.id == entry.id else { return }
@@ -97,7 +98,7 @@ extension Participant {
       throw Refusal(.refused, "the entry has no place in the log: \(error)", hint: "")
     }
     out.append(.persist([.append(entry)] + changes))
-    logbook.settle()
+    settle()
     notice(entry)
     tell(.appended(entry))
     return entry
@@ -118,7 +119,7 @@ extension Participant {
     return try Entry(signing: message, with: key)
   }
 
-  private mutating func notice(_ entry: Entry) {
+  mutating func notice(_ entry: Entry) {
     quietSince = moment.now
     switch entry.message.payload {
     case .contribution(let message):

@@ -25,7 +25,7 @@ extension Participant {
 
   /// Looks at everything and decides.
   private mutating func nextStep(last: UInt32?) -> Step {
-    logbook.settle()
+    settle()
     if !isStanding(head) {
       // What an equivocation or a removal took out of the logs, nobody can build on any more.
       head = head(upTo: round)
@@ -86,19 +86,30 @@ extension Participant {
     return true
   }
 
-  /// Rejects what was trained from contributions that no longer count, so that its author may try
-  /// again: it cannot be measured.
+  /// Rejects what was trained from contributions that no longer count, or from what is no frontier,
+  /// so that its author may try again: it cannot be measured.
   private mutating func rejectVoidBases() {
-    for state in logbook.pendingContributions {
-      guard mayJudge(state), let base = try? logbook.base(of: state),
-        base.members.contains(where: { id in
-          switch logbook.contribution(id)?.status {
-          case .admitted, .pending: false
-          case .rejected, .refused, nil: true
-          }
-        })
-      else { continue }
+    for state in logbook.pendingContributions where mayJudge(state) && isBaseVoid(of: state) {
       saw(state.id, Judgement(reason: .undecodable))
+    }
+  }
+
+  private mutating func isBaseVoid(of state: ContributionState) -> Bool {
+    do throws(LedgerError) {
+      return try logbook.base(of: state).members.contains { id in
+        switch logbook.contribution(id)?.status {
+        case .admitted, .pending: false
+        case .rejected, .refused, nil: true
+        }
+      }
+    } catch {
+      switch error {
+      case .otherBranch, .wrongMembers, .tooFarAboveSeal: return true
+      case .missing(let lab, let sequence):
+        // The other branch of a log that forked, which nobody may ever show here.
+        return leftAlone && logbook.forks[lab].map { $0.sequence <= sequence } ?? false
+      default: return false
+      }
     }
   }
 
@@ -207,9 +218,11 @@ extension Participant {
 
   /// The payload of the newest own contribution in a merge: its feedback is used from now on.
   private mutating func admittedFeedback(in merge: Hanse_V1_Merge) -> ContentID? {
-    guard let expansion = try? logbook.expand(merge.frontier) else { return nil }
-    return logbook.contributionsInOrder.last { $0.author == lab && expansion.set.contains($0.id) }
-      .flatMap(\.object)
+    guard let groups = try? logbook.landingGroups(of: merge) else { return nil }
+    let own = groups.flatMap(\.contributions).filter { $0.author == lab }
+    // Of two tries that were both admitted, the one that weighs.
+    let newest = own.max { ($0.round, $1.isRecalled ? 1 : 0) < ($1.round, $0.isRecalled ? 1 : 0) }
+    return newest.flatMap { logbook.contribution($0.id)?.object }
   }
 
   // MARK: leaving a round
@@ -252,7 +265,9 @@ extension Participant {
     guard let newest = own.max(by: { $0.message.attempt < $1.message.attempt }) else {
       return .train(round: facts.round, attempt: 1, rejections: [])
     }
-    guard newest.status == .rejected, facts.admitted.isEmpty,
+    // A judge that says nothing, and one that said no, leave it undecided for ever.
+    let isStuck = newest.status == .pending && newest.rejects > 0 && rule.isStuck(now: moment.now)
+    guard newest.status == .rejected || isStuck, facts.admitted.isEmpty,
       newest.message.attempt < UInt32(Limits.attemptsMax)
     else { return nil }
     return .train(

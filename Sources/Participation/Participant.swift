@@ -101,6 +101,9 @@ package struct Participant: Sendable {
   var lookedAt: UInt64?
   /// The revision, forks included, of which the head is known to stand.
   var standingSince: UInt64?
+  /// When branches of logs were last asked for, and how often.
+  var branchesAsked: Instant?
+  var branchTurn = 0
   /// When an entry last came.
   var quietSince: Instant
   var ownAddresses: [String] = []
@@ -132,6 +135,7 @@ package struct Participant: Sendable {
     self.settings = settings
     logbook = position.logbook
     logbook.settle()
+    _ = logbook.takeChangedLogs()
     let own = lab ?? Self.lab(of: keys.keys[0], in: logbook)
     self.lab = own
     mesh = Mesh(

@@ -132,7 +132,8 @@ package enum ParticipantDirective: Sendable {
 package enum Change: Sendable {
   /// An entry at the end of its log.
   case append(Entry)
-  /// A second entry at a place of a log: the proof of equivocation.
+  /// A second entry at a place of a log: the proof of equivocation, or a part of the branch that a
+  /// quorum attested. To be told to the ledger anew after a start, behind all that was appended.
   case fork(Entry)
   /// The merge that the node stands on.
   case head(Hanse_V1_Merge)
@@ -197,6 +198,8 @@ package enum News: Sendable {
   case approved(LabID)
   case attested(LabID, round: UInt32, root: ContentID?)
   case equivocated(LabID, sequence: UInt64, entry: ContentID)
+  /// A log that forked goes on here with the branch that a quorum attested.
+  case changedOver(LabID, sequence: UInt64)
   case refused(reason: String)
   case ownLogComplete(sequence: UInt64)
   case standsOn(merge: ContentID, round: UInt32, root: ContentID)

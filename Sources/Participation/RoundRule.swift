@@ -71,12 +71,15 @@ package struct RoundRule: Sendable {
   private var quorumSince: Instant?
   private var known = 0
   private var knownSince: Instant?
+  /// Seconds without anything new that are too many.
+  private var silence: Double
   /// What the quorum grants the rest now.
   package private(set) var grace: Double
 
   package init(leastGrace: Double) {
     self.leastGrace = leastGrace
     grace = leastGrace
+    silence = Self.patience * leastGrace
   }
 
   /// Notes whose contributions to a round are decided; also of rounds that were left already, since
@@ -104,13 +107,13 @@ package struct RoundRule: Sendable {
       knownSince = now
     }
     if facts.furthest > facts.round { return facts.furthest - 1 }
-    guard !facts.admitted.isEmpty else { return nil }
     let missing = facts.trainers.filter { !facts.decided.contains($0) }
-    if missing.isEmpty { return facts.round }
     let course = courses[courses.count - 1]
     let toFirst = (course.firstHeard ?? now).seconds(since: course.began)
-    let silence = max(Self.patience * leastGrace, 2 * expected(of: missing, unknown: toFirst))
-    if let knownSince, now.seconds(since: knownSince) >= silence { return left(missing, facts) }
+    silence = max(Self.patience * leastGrace, 2 * expected(of: missing, unknown: toFirst))
+    guard !facts.admitted.isEmpty else { return nil }
+    if missing.isEmpty { return facts.round }
+    if isStuck(now: now) { return left(missing, facts) }
     guard (facts.trainers.count - missing.count) * 2 > facts.trainers.count else {
       quorumSince = nil
       return nil
@@ -121,6 +124,11 @@ package struct RoundRule: Sendable {
     let took = since.seconds(since: course.began)
     grace = max(leastGrace, min(took, expected(of: missing, unknown: took)))
     return now.seconds(since: since) >= grace ? left(missing, facts) : nil
+  }
+
+  /// Whether no contribution and no verdict of the round has come for several graces.
+  package func isStuck(now: Instant) -> Bool {
+    knownSince.map { now.seconds(since: $0) >= silence } ?? false
   }
 
   /// Seconds until the grace ends, while a quorum waits.

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Identities
 import SwiftProtobuf
+import Synchronization
 
 /// Where entries are read from signed bytes. Reading is a pure function, so that who simulates many
 /// nodes in one process may read each entry once for all of them.
@@ -21,21 +22,49 @@ public struct PlainEntryReading: EntryReading {
 /// One item of a lab's log, read from its bytes and checked as far as the bytes alone allow.
 ///
 /// The signature is checked by ``verify(with:)``, since only the roster knows a lab's key.
+///
+/// All copies of an entry share what was read, and the key that it was once found to be signed with.
 public struct Entry: Sendable, Hashable {
+  private let content: Content
+
+  private final class Content: Sendable {
+    let id: ContentID
+    let body: [UInt8]
+    let signature: [UInt8]
+    let message: Hanse_V1_Entry
+    let lab: LabID
+    let federation: ContentID
+    let previous: ContentID?
+    let signer = Mutex<PublicKey?>(nil)
+
+    init(
+      _ body: [UInt8], _ signature: [UInt8], _ message: Hanse_V1_Entry, lab: LabID,
+      federation: ContentID, previous: ContentID?
+    ) {
+      id = ContentID(of: body, kind: .entry)
+      self.body = body
+      self.signature = signature
+      self.message = message
+      self.lab = lab
+      self.federation = federation
+      self.previous = previous
+    }
+  }
+
   /// Content id of `body`: the entry's name everywhere.
-  public let id: ContentID
+  public var id: ContentID { content.id }
   /// The signed bytes, exactly as carried.
-  public let body: [UInt8]
+  public var body: [UInt8] { content.body }
   /// Ed25519, 64 bytes.
-  public let signature: [UInt8]
+  public var signature: [UInt8] { content.signature }
   /// The message in `body`.
-  public let message: Hanse_V1_Entry
+  public var message: Hanse_V1_Entry { content.message }
   /// Whose log it belongs to.
-  public let lab: LabID
+  public var lab: LabID { content.lab }
   /// Which federation.
-  public let federation: ContentID
+  public var federation: ContentID { content.federation }
   /// The entry before in the same log; nil at sequence 1.
-  public let previous: ContentID?
+  public var previous: ContentID? { content.previous }
 
   /// Position in the log, from 1.
   public var sequence: UInt64 { message.sequence }
@@ -70,13 +99,8 @@ public struct Entry: Sendable, Hashable {
       throw .field("previous", "does not fit sequence \(message.sequence)")
     }
     try PayloadCheck.check(message)
-    self.id = ContentID(of: body, kind: .entry)
-    self.body = body
-    self.signature = signature
-    self.message = message
-    self.lab = lab
-    self.federation = federation
-    self.previous = previous
+    content = Content(
+      body, signature, message, lab: lab, federation: federation, previous: previous)
   }
 
   /// Reads what crossed the wire.
@@ -96,9 +120,11 @@ public struct Entry: Sendable, Hashable {
   ///
   /// - Throws: ``RecordError/signature(lab:sequence:)``.
   public func verify(with key: PublicKey) throws(RecordError) {
+    if content.signer.withLock({ $0 == key }) { return }
     guard key.verifies(signature, of: Self.signedBytes(body)) else {
       throw .signature(lab: lab, sequence: sequence)
     }
+    content.signer.withLock { $0 = key }
   }
 
   /// The wire form.
@@ -124,7 +150,8 @@ public struct Entry: Sendable, Hashable {
   }
 
   public static func == (left: Entry, right: Entry) -> Bool {
-    left.id == right.id && left.signature == right.signature
+    left.content === right.content
+      || (left.id == right.id && left.signature == right.signature)
   }
 
   public func hash(into hasher: inout Hasher) { hasher.combine(id) }

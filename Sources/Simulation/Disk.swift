@@ -29,7 +29,7 @@ struct Disk {
   private(set) var objects: [ContentID: Object] = [:]
   /// In the order in which they came.
   private(set) var objectOrder: [ContentID] = []
-  /// By lab, how many entries of its log are durable.
+  /// By lab, up to which sequence entries of its log are durable.
   private(set) var lengths: [LabID: UInt64] = [:]
 
   mutating func write(_ changes: [Change]) {
@@ -38,7 +38,9 @@ struct Disk {
       case .append(let entry):
         entries.append(entry)
         lengths[entry.lab] = max(lengths[entry.lab] ?? 0, entry.sequence)
-      case .fork(let entry): forks.append(entry)
+      case .fork(let entry):
+        forks.append(entry)
+        lengths[entry.lab] = max(lengths[entry.lab] ?? 0, entry.sequence)
       case .head(let merge): head = merge
       case .feedback: break
       }

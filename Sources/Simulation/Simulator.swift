@@ -69,6 +69,7 @@ extension World {
   /// After the calm everybody must have arrived; says who has not, and where it stands.
   func checkLiveness() {
     guard !isAtOne, !hasSplitVote, !areTooFewToBegin else { return }
+    let some = healthy.compactMap { self.members(of: $0) }.max { $0.count < $1.count } ?? []
     let places = healthy.map { node -> String in
       guard let participant = node.participant else { return "\(node.index): down" }
       let root = participant.headRoot?.short ?? "-"
@@ -76,13 +77,38 @@ extension World {
         !participant.isMember ? "no member" : participant.maySign ? "" : "may not sign"
       let reached = nodes.map { "\(node.disk.lengths[$0.lab] ?? 0)" }.joined(separator: " ")
       let met = participant.mesh.connectedLabs.compactMap { indexOf[$0] }.sorted()
-      let step = Self.words(node.lastStep)
+      let step = Self.words(node.lastStep) + differences(of: node, from: some)
       return "\(node.index): round \(participant.round) \(root) \(state) (\(step)), "
         + "logs \(reached), connected to \(met)\n   "
     }
     watch.report(
       "not at one \(Int(Simulator.patience(schedule))) s after the troubles: "
         + places.prefix(12).joined(separator: "; "), at: seconds)
+  }
+
+  /// The contributions of a node's head; nil when they cannot be told.
+  private func members(of node: SimulatedNode) -> [ContentID]? {
+    guard var book = node.participant?.logbook, let head = node.participant?.head else { return nil }
+    return try? book.expand(head.frontier).members
+  }
+
+  /// What a node's head has and lacks, beside another's, and what the node makes of it.
+  private func differences(of node: SimulatedNode, from some: [ContentID]) -> String {
+    guard let own = members(of: node), let participant = node.participant else { return "" }
+    func tell(_ id: ContentID, _ sign: String) -> String {
+      guard let state = participant.logbook.contribution(id) else {
+        return " \(sign)\(id.short) unknown"
+      }
+      let author = indexOf[state.author] ?? -1
+      var book = participant.logbook
+      let base: String
+      do { base = try "base of \(book.base(of: state).members.count)" } catch { base = "\(error)" }
+      let held = (participant.isHeld(state) ? "held, " : "not held, ") + base
+      return " \(sign)\(id.short) of \(author), round \(state.round).\(state.message.attempt), "
+        + "\(state.status), \(held)"
+    }
+    return own.filter { !some.contains($0) }.map { tell($0, "+") }.joined()
+      + some.filter { !own.contains($0) }.map { tell($0, "-") }.joined()
   }
 
   /// Whether the roster cannot change any more because honest labs have voted for different

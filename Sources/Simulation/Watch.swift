@@ -110,7 +110,8 @@ struct Watch {
     var places: Set<Place> = []
     for contribution in groups.flatMap(\.contributions) {
       let place = Place(lab: contribution.author, sequence: UInt64(contribution.round))
-      if !ids.insert(contribution.id).inserted || !places.insert(place).inserted {
+      let isSecond = !contribution.isRecalled && !places.insert(place).inserted
+      if !ids.insert(contribution.id).inserted || isSecond {
         report("node \(node.index) folds \(contribution.id.short) twice", at: seconds)
       }
     }

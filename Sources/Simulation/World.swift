@@ -163,15 +163,20 @@ final class World {
     node.isSyncing = false
     node.isAwaitingSync = false
     var logbook = Logbook(charter: charter)
-    for entry in node.disk.entries {
-      do {
-        guard try logbook.append(entry) == .appended else { throw Watch.Unreadable(entry: entry) }
-      } catch {
-        watch.report("node \(node.index) cannot read its own disk: \(error)", at: seconds)
-      }
-    }
-    for entry in node.disk.forks { _ = try? logbook.append(entry) }
+    var open = replay(node.disk.entries, into: &logbook)
+    for entry in node.disk.forks { _ = try? logbook.append(entry, wasKept: true) }
     logbook.settle()
+    // A roster may rest on the branch of a log that was kept among the forks.
+    var count = -1
+    while open.count != count {
+      count = open.count
+      open = replay(open, into: &logbook)
+      logbook.settle()
+    }
+    if let entry = open.first {
+      let unreadable = Watch.Unreadable(entry: entry)
+      watch.report("node \(node.index) cannot read its own disk: \(unreadable)", at: seconds)
+    }
     var head = node.disk.head
     if let merge = head {
       do { _ = try logbook.landingGroups(of: merge) } catch {
@@ -194,6 +199,11 @@ final class World {
         node: node.index, life: node.life, .began(addresses: [Self.address(of: node.index)])),
       at: due)
     queue.add(.tick(node: node.index, life: node.life), at: due + ns(draw(0, 1)))
+  }
+
+  /// Appends what fits; the rest.
+  private func replay(_ entries: [Entry], into logbook: inout Logbook) -> [Entry] {
+    entries.filter { (try? logbook.append($0)) != .appended }
   }
 
   /// Ends a node without a warning. What it was syncing may have reached the disk, or not.

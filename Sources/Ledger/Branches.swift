@@ -1,0 +1,181 @@
+import Identities
+import Records
+
+/// What is kept of a forked log beside the log: Protocol/Ledger.md, "Branches".
+struct Branches: Sendable {
+  /// Entries that were fetched because a quorum may have attested them, oldest first.
+  private var order: [ContentID] = []
+  private var entries: [ContentID: Entry] = [:]
+  /// Entries that stood in the log here until it changed over. What they attest still counts.
+  var left: [Entry] = []
+
+  func contains(_ id: ContentID) -> Bool { entries[id] != nil }
+
+  func entry(_ id: ContentID) -> Entry? { entries[id] }
+
+  /// The sequences at which a kept branch may go on, the highest first.
+  var tips: [UInt64] {
+    var parents: Set<ContentID> = []
+    for id in order { if let before = entries[id]?.previous { parents.insert(before) } }
+    return order.filter { !parents.contains($0) }.compactMap { entries[$0]?.sequence }
+      .sorted(by: >)
+  }
+
+  mutating func add(_ entry: Entry) {
+    guard entries.updateValue(entry, forKey: entry.id) == nil else { return }
+    order.append(entry.id)
+    if order.count > Limits.branchEntriesMax { entries[order.removeFirst()] = nil }
+  }
+
+  mutating func remove(_ gone: [Entry]) {
+    for entry in gone { entries[entry.id] = nil }
+    order.removeAll { entries[$0] == nil }
+  }
+}
+
+/// A forked log of which a quorum has attested what is not in it here.
+public struct WantedBranch: Sendable {
+  /// Whose log.
+  public let lab: LabID
+  /// Sequences after which the wanted entries may begin, the likeliest first.
+  public let after: [UInt64]
+  /// Who attested something of the log that is not here, and should have it; sorted.
+  public let attesters: [LabID]
+}
+
+/// A log that has changed over to the branch that a quorum attested.
+public struct ChangedLog: Sendable {
+  /// Whose log.
+  public let lab: LabID
+  /// What stands in it now that did not before, in order. To be kept as forks are: a ledger that is
+  /// told of them anew changes over as this one did.
+  public let entries: [Entry]
+}
+
+extension Logbook {
+  /// Logs that have changed over since this was last asked, in that order.
+  public mutating func takeChangedLogs() -> [ChangedLog] {
+    defer { changedLogs = [] }
+    return changedLogs
+  }
+
+  func isBranchWanted(_ lab: LabID) -> Bool { wantedBranches.contains { $0.lab == lab } }
+
+  /// Whether an entry goes on with the log or with a branch that is kept, at a place that is not
+  /// sealed.
+  func isBranch(_ entry: Entry, beside log: [Entry]) -> Bool {
+    guard entry.sequence > sealed[entry.lab] ?? 0 else { return false }
+    guard let before = entry.previous else { return entry.sequence == 1 }
+    if branches[entry.lab]?.entry(before)?.sequence == entry.sequence - 1 { return true }
+    let index = Int(clamping: entry.sequence) - 2
+    return log.indices.contains(index) && log[index].id == before
+  }
+
+  mutating func keep(_ entry: Entry, beside log: [Entry]) -> Outcome {
+    if branches[entry.lab]?.contains(entry.id) == true { return .known }
+    branches[entry.lab, default: .init()].add(entry)
+    if let fork = forks[entry.lab], entry.sequence < fork.sequence {
+      let held = log[Int(entry.sequence) - 1]
+      forks[entry.lab] = Fork(sequence: entry.sequence, held: held.id, other: entry)
+      mustRecount = true
+    }
+    isSettled = false
+    return .branch
+  }
+
+  /// Puts the branches that a quorum attested in the place of what was here; whether there were
+  /// any. What follows from the logs must then be found anew.
+  mutating func changeOver() -> Bool {
+    wantedBranches = []
+    var hasChanged = false
+    for lab in labs where forks[lab] != nil {
+      let last = sealed[lab] ?? 0
+      let elsewhere = ((cover.beside[lab] ?? []) + (cover.ahead[lab] ?? [])).filter {
+        $0.position.sequence > last
+      }
+      guard reachesQuorum(elsewhere.map(\.attester)) else { continue }
+      if let chain = attestedBranch(of: lab, elsewhere) {
+        follow(chain, of: lab)
+        hasChanged = true
+        continue
+      }
+      let missing = elsewhere.filter { attested in
+        ContentID(bytes: attested.position.entry).map {
+          branches[lab]?.contains($0) != true
+        } ?? false
+      }
+      var attesters: [LabID] = []
+      for attester in missing.map(\.attester).sorted() where attesters.last != attester {
+        attesters.append(attester)
+      }
+      guard !attesters.isEmpty, let fork = forks[lab] else { continue }
+      let start = max(last, fork.sequence - 1)
+      let tips = (branches[lab]?.tips ?? []).filter { $0 > start }
+      wantedBranches.append(
+        WantedBranch(lab: lab, after: [start] + tips.prefix(1), attesters: attesters))
+    }
+    return hasChanged
+  }
+
+  /// Whether these labs are a quorum of a roster that may seal.
+  private func reachesQuorum(_ attesters: [LabID]) -> Bool {
+    let distinct = Set(attesters)
+    return rosters.prefix(Int(seal.rosterVersion)).contains { roster in
+      distinct.count >= roster.sealQuorum
+        && roster.members.count(where: { distinct.contains($0.lab) }) >= roster.sealQuorum
+    }
+  }
+
+  /// The longest branch that a quorum attested, from where it leaves the log; nil when none that is
+  /// kept here has a quorum.
+  private func attestedBranch(
+    of lab: LabID, _ elsewhere: [(attester: LabID, position: Hanse_V1_LogPosition)]
+  ) -> [Entry]? {
+    guard let kept = branches[lab] else { return nil }
+    // Who attests an entry attests all before it.
+    var attesters: [ContentID: [LabID]] = [:]
+    var reached: [Entry] = []
+    for (attester, position) in elsewhere {
+      var next = ContentID(bytes: position.entry).flatMap { kept.entry($0) }
+      guard next?.sequence == position.sequence else { continue }
+      while let entry = next, attesters[entry.id]?.contains(attester) != true {
+        if attesters[entry.id] == nil { reached.append(entry) }
+        attesters[entry.id, default: []].append(attester)
+        next = entry.previous.flatMap { kept.entry($0) }
+      }
+    }
+    let sealed = reached.filter { reachesQuorum(attesters[$0.id] ?? []) }
+    guard var entry = sealed.max(by: { ($0.sequence, $0.id) < ($1.sequence, $1.id) }) else {
+      return nil
+    }
+    var chain = [entry]
+    while let before = entry.previous.flatMap({ kept.entry($0) }) {
+      entry = before
+      chain.append(before)
+    }
+    chain.reverse()
+    return isBranch(chain[0], beside: log(of: lab)) ? chain : nil
+  }
+
+  private mutating func follow(_ chain: [Entry], of lab: LabID) {
+    let log = log(of: lab)
+    let start = Int(chain[0].sequence) - 1
+    let left = Array(log[start...])
+    logs[lab] = Array(log[..<start]) + chain
+    for entry in left { entryByID[entry.id] = nil }
+    for entry in chain { entryByID[entry.id] = entry }
+    branches[lab]?.remove(chain)
+    branches[lab]?.left += left
+    if let first = left.first, let fork = forks[lab], chain[0].sequence <= fork.sequence {
+      forks[lab] = Fork(sequence: chain[0].sequence, held: chain[0].id, other: first)
+    }
+    changedLogs.append(ChangedLog(lab: lab, entries: chain))
+    // Whatever was concluded from the branch that was left is concluded anew.
+    cover = Cover()
+    expansions = [:]
+    bases = [:]
+    contained = nil
+    touched = labs
+    mustRecount = true
+  }
+}
