@@ -56,6 +56,8 @@ public struct ContributionState: Sendable {
   public var rejects: Int { judgements.count { !$0.accepts } }
   /// Whether its status can no longer change.
   public var isDecided: Bool { status != .pending }
+  /// Whether its judges decided it.
+  var isJudged: Bool { status == .admitted || status == .rejected }
 }
 
 /// What the entries under a seal admit and reject for ever.
@@ -70,6 +72,9 @@ struct SealAdmissions: Sendable {
 extension Logbook {
   /// A contribution by its id.
   public func contribution(_ id: ContentID) -> ContributionState? { contributions[id] }
+
+  /// What became of a contribution; nil when it does not count.
+  public func status(of id: ContentID) -> ContributionState.Status? { contributions[id]?.status }
 
   /// Every contribution that counts, by round and id.
   public var contributionsInOrder: [ContributionState] {
@@ -140,10 +145,9 @@ extension Logbook {
   func citesEnough(
     _ entry: Entry, _ message: Hanse_V1_Contribution, within bounds: [LabID: UInt64]?
   ) -> Bool {
-    let earlier = log(of: entry.lab).first {
+    let earlier = contributions(of: entry.lab, through: entry.sequence - 1).first {
       guard case .contribution(let other)? = $0.message.payload else { return false }
       return other.round == message.round && other.attempt == message.attempt - 1
-        && $0.sequence < entry.sequence
     }
     guard let earlier else { return false }
     var judges: Set<LabID> = []
@@ -163,7 +167,12 @@ extension Logbook {
 
   /// What is settled for ever under a seal; remembered, since it can never change.
   mutating func admissions(under seal: Hanse_V1_Seal) throws(LedgerError) -> SealAdmissions {
-    let id = seal.id
+    try admissions(under: seal, id: seal.id)
+  }
+
+  mutating func admissions(
+    under seal: Hanse_V1_Seal, id: ContentID
+  ) throws(LedgerError) -> SealAdmissions {
     if let known = sealAdmissions.last(where: { $0.seal == id }) { return known.admissions }
     try requireHeld(seal.prefixes)
     guard isAttested(seal) else { throw .unsealed }

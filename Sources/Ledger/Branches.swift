@@ -9,6 +9,9 @@ struct Branches: Sendable {
   /// Entries that stood in the log here until it changed over. What they attest still counts.
   var left: [Entry] = []
 
+  /// What is kept, oldest first.
+  var kept: [Entry] { order.compactMap { entries[$0] } }
+
   func contains(_ id: ContentID) -> Bool { entries[id] != nil }
 
   func entry(_ id: ContentID) -> Entry? { entries[id] }
@@ -63,19 +66,20 @@ extension Logbook {
 
   /// Whether an entry goes on with the log or with a branch that is kept, at a place that is not
   /// sealed.
-  func isBranch(_ entry: Entry, beside log: [Entry]) -> Bool {
+  func isBranch(_ entry: Entry) -> Bool {
     guard entry.sequence > sealed[entry.lab] ?? 0 else { return false }
     guard let before = entry.previous else { return entry.sequence == 1 }
     if branches[entry.lab]?.entry(before)?.sequence == entry.sequence - 1 { return true }
+    let log = log(of: entry.lab)
     let index = Int(clamping: entry.sequence) - 2
     return log.indices.contains(index) && log[index].id == before
   }
 
-  mutating func keep(_ entry: Entry, beside log: [Entry]) -> Outcome {
+  mutating func keep(_ entry: Entry) -> Outcome {
     if branches[entry.lab]?.contains(entry.id) == true { return .known }
     branches[entry.lab, default: .init()].add(entry)
     if let fork = forks[entry.lab], entry.sequence < fork.sequence {
-      let held = log[Int(entry.sequence) - 1]
+      let held = log(of: entry.lab)[Int(entry.sequence) - 1]
       forks[entry.lab] = Fork(sequence: entry.sequence, held: held.id, other: entry)
       mustRecount = true
     }
@@ -88,12 +92,15 @@ extension Logbook {
   mutating func changeOver() -> Bool {
     wantedBranches = []
     var hasChanged = false
-    for lab in labs where forks[lab] != nil {
+    let forked = labs.filter { forks[$0] != nil }
+    guard !forked.isEmpty else { return false }
+    let beside = attestedBeside(forked)
+    for lab in forked {
       let last = sealed[lab] ?? 0
-      let elsewhere = ((cover.beside[lab] ?? []) + (cover.ahead[lab] ?? [])).filter {
-        $0.position.sequence > last
-      }
-      guard reachesQuorum(elsewhere.map(\.attester)) else { continue }
+      let known = (cover.beside[lab] ?? []) + (cover.ahead[lab] ?? [])
+      let elsewhere = (known + (beside[lab] ?? [])).filter { $0.position.sequence > last }
+      // What forked labs attest may stand on branches that are not here.
+      guard !elsewhere.isEmpty, reachesQuorum(elsewhere.map(\.attester) + forked) else { continue }
       if let chain = attestedBranch(of: lab, elsewhere) {
         follow(chain, of: lab)
         hasChanged = true
@@ -115,6 +122,23 @@ extension Logbook {
         WantedBranch(lab: lab, after: [start] + tips.prefix(1), attesters: attesters))
     }
     return hasChanged
+  }
+
+  /// What forked labs attest on branches that are kept beside their logs, by the lab whose log it is.
+  private func attestedBeside(
+    _ forked: [LabID]
+  ) -> [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] {
+    var result: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
+    for attester in forked {
+      for entry in branches[attester]?.kept ?? [] {
+        guard case .attestation(let attestation)? = entry.message.payload else { continue }
+        for prefix in attestation.prefixes {
+          guard let lab = LabID(bytes: prefix.lab), forks[lab] != nil else { continue }
+          result[lab, default: []].append((attester, prefix))
+        }
+      }
+    }
+    return result
   }
 
   /// Whether these labs are a quorum of a roster that may seal.
@@ -154,7 +178,7 @@ extension Logbook {
       chain.append(before)
     }
     chain.reverse()
-    return isBranch(chain[0], beside: log(of: lab)) ? chain : nil
+    return isBranch(chain[0]) ? chain : nil
   }
 
   private mutating func follow(_ chain: [Entry], of lab: LabID) {
@@ -162,6 +186,7 @@ extension Logbook {
     let start = Int(chain[0].sequence) - 1
     let left = Array(log[start...])
     logs[lab] = Array(log[..<start]) + chain
+    indexes[lab] = LogIndex(self.log(of: lab))
     for entry in left { entryByID[entry.id] = nil }
     for entry in chain { entryByID[entry.id] = entry }
     branches[lab]?.remove(chain)

@@ -34,9 +34,8 @@ extension Logbook {
     var members = under.admitted
     for position in frontier.above {
       guard let lab = LabID(bytes: position.lab) else { throw .wrongMembers }
-      for entry in log(of: lab).prefix(Int(position.sequence)) {
-        guard case .contribution = entry.message.payload,
-          !under.admittedSet.contains(entry.id), !under.rejected.contains(entry.id),
+      for entry in contributions(of: lab, through: position.sequence) {
+        guard !under.admittedSet.contains(entry.id), !under.rejected.contains(entry.id),
           !(excluded[lab]?.contains(entry.sequence) ?? false)
         else { continue }
         members.append(entry.id)
@@ -101,10 +100,11 @@ extension Logbook {
   private mutating func merge(of set: Set<ContentID>) -> Hanse_V1_Merge {
     var merge = Hanse_V1_Merge()
     merge.rosterVersion = roster.version
-    for candidate in [seal] + olderSeals.reversed() {
-      guard let under = try? admissions(under: candidate), under.admittedSet.isSubset(of: set)
+    for candidate in [(sealID, seal)] + olderSeals.reversed() {
+      guard let under = try? admissions(under: candidate.1, id: candidate.0),
+        under.admittedSet.isSubset(of: set)
       else { continue }
-      merge.frontier = frontier(of: set, over: candidate, under)
+      merge.frontier = frontier(of: set, over: candidate.1, under)
       return merge
     }
     var none = Hanse_V1_Seal()
@@ -120,9 +120,8 @@ extension Logbook {
     var frontier = Hanse_V1_Frontier()
     frontier.seal = seal
     for lab in labs {
-      let open = log(of: lab).filter { entry in
-        guard case .contribution = entry.message.payload else { return false }
-        return !under.admittedSet.contains(entry.id) && !under.rejected.contains(entry.id)
+      let open = contributions(of: lab).filter { entry in
+        !under.admittedSet.contains(entry.id) && !under.rejected.contains(entry.id)
       }
       guard let last = open.last(where: { set.contains($0.id) }) else { continue }
       frontier.above.append(last.position)
@@ -150,7 +149,8 @@ extension Logbook {
 
   /// Whether everything in a frontier is admitted by the current seal: it is final.
   public mutating func isSealed(_ frontier: Hanse_V1_Frontier) -> Bool {
-    guard let expansion = try? expand(frontier), let under = try? admissions(under: seal) else {
+    guard let expansion = try? expand(frontier), let under = try? admissions(under: seal, id: sealID)
+    else {
       return false
     }
     return expansion.set.isSubset(of: under.admittedSet)
@@ -255,6 +255,6 @@ extension Logbook {
 
   /// Whether a contribution is admitted by the current seal: final.
   public mutating func isSealedContribution(_ id: ContentID) -> Bool {
-    (try? admissions(under: seal))?.admittedSet.contains(id) ?? false
+    (try? admissions(under: seal, id: sealID))?.admittedSet.contains(id) ?? false
   }
 }

@@ -42,6 +42,7 @@ public struct Logbook: Sendable {
   public private(set) var labs: [LabID]
   var logs: [LabID: [Entry]] = [:]
   var entryByID: [ContentID: Entry] = [:]
+  var indexes: [LabID: LogIndex] = [:]
   /// Proofs of equivocation by lab.
   public internal(set) var forks: [LabID: Fork] = [:]
   /// Entries of forked logs that are not in the log here.
@@ -54,9 +55,10 @@ public struct Logbook: Sendable {
   /// All rosters that were enacted, version 1 first.
   public internal(set) var rosters: [Roster]
   /// The seal of the current logs.
-  public internal(set) var seal: Hanse_V1_Seal
+  public internal(set) var seal: Hanse_V1_Seal { didSet { sealID = seal.id } }
+  private(set) var sealID: ContentID
   /// Seals of earlier settles, oldest first: what a head that lags behind the seal is written over.
-  var olderSeals: [Hanse_V1_Seal] = []
+  var olderSeals: [(id: ContentID, seal: Hanse_V1_Seal)] = []
   static let olderSealsMax = 64
   /// Highest sealed sequence by lab.
   var sealed: [LabID: UInt64] = [:]
@@ -69,6 +71,9 @@ public struct Logbook: Sendable {
   var contributionOrder: [Standing] = []
   /// Those of them that are pending.
   var pendingOrder: [Standing] = []
+  /// Contributions that are admitted or rejected, in the order in which they came to be; begun anew
+  /// when everything is counted anew.
+  public internal(set) var decided: [ContentID] = []
   /// Contributions whose state has changed since they were last taken, in that order.
   var changed: [ContentID] = []
   /// What seals settle, the newest last; a bounded memory of what can never change.
@@ -97,8 +102,10 @@ public struct Logbook: Sendable {
     self.charter = charter
     rosters = [Roster(charter: charter)]
     labs = charter.founders.map(\.lab).sorted()
-    seal = Hanse_V1_Seal()
-    seal.rosterVersion = 1
+    var none = Hanse_V1_Seal()
+    none.rosterVersion = 1
+    seal = none
+    sealID = none.id
   }
 
   /// The newest roster that was enacted.
@@ -137,25 +144,26 @@ public struct Logbook: Sendable {
     guard let member = roster.member(entry.lab) else {
       throw .notAMember(lab: entry.lab, version: entry.rosterVersion)
     }
-    let log = logs[entry.lab] ?? []
     if forks[entry.lab] != nil, wasKept || isBranchWanted(entry.lab),
-      branches[entry.lab]?.contains(entry.id) == true || isBranch(entry, beside: log)
+      branches[entry.lab]?.contains(entry.id) == true || isBranch(entry)
     {
       do { try entry.verify(with: member.key) } catch { throw .record(error) }
-      return keep(entry, beside: log)
+      return keep(entry)
     }
     let sequence = Int(clamping: entry.sequence)
-    guard sequence <= log.count + 1 else { return .gap(after: UInt64(log.count)) }
+    let count = logs[entry.lab]?.count ?? 0
+    guard sequence <= count + 1 else { return .gap(after: UInt64(count)) }
     do { try entry.verify(with: member.key) } catch { throw .record(error) }
-    if sequence <= log.count { return fork(entry, held: log[sequence - 1]) }
+    if sequence <= count { return fork(entry, held: log(of: entry.lab)[sequence - 1]) }
     if let fork = forks[entry.lab] {
       throw .equivocated(lab: entry.lab, sequence: fork.sequence)
     }
-    guard entry.previous == log.last?.id else {
+    guard entry.previous == logs[entry.lab]?.last?.id else {
       throw .brokenChain(lab: entry.lab, sequence: entry.sequence)
     }
     logs[entry.lab, default: []].append(entry)
     entryByID[entry.id] = entry
+    indexes[entry.lab, default: LogIndex()].add(entry)
     if !labs.contains(entry.lab) {
       labs.append(entry.lab)
       labs.sort()
@@ -174,7 +182,7 @@ public struct Logbook: Sendable {
       return .equivocation(known.sequence)
     }
     forks[entry.lab] = Fork(sequence: entry.sequence, held: held.id, other: entry)
-    if isBranch(entry, beside: log(of: entry.lab)) { branches[entry.lab, default: .init()].add(entry) }
+    if isBranch(entry) { branches[entry.lab, default: .init()].add(entry) }
     mustRecount = true
     isSettled = false
     return .equivocation(entry.sequence)
@@ -198,6 +206,7 @@ public struct Logbook: Sendable {
       contributions = [:]
       contributionOrder = []
       pendingOrder = []
+      decided = []
       touched = labs
     }
     for lab in touched { read(lab) }
@@ -234,30 +243,6 @@ public struct Logbook: Sendable {
     if let cutoff = roster.cutoffs[lab] { last = min(last, max(cutoff, sealed[lab] ?? 0)) }
     if let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
     return last
-  }
-
-  /// The entries of a log that count, in order.
-  ///
-  /// Left out: what lies beyond `bounds`, beyond a removal, behind an equivocation unless it was
-  /// sealed, and what names an older roster version than an earlier entry of the log.
-  func entries(
-    of lab: LabID, within bounds: [LabID: UInt64]?, removalsCount: Bool = true
-  ) -> [Entry] {
-    var last = UInt64.max
-    if let bounds { last = bounds[lab] ?? 0 }
-    if removalsCount, let cutoff = rosters[rosters.count - 1].cutoffs[lab] {
-      last = min(last, max(cutoff, sealed[lab] ?? 0))
-    }
-    if let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
-    var version: UInt32 = 0
-    var result: [Entry] = []
-    for entry in logs[lab] ?? [] {
-      if entry.sequence > last { break }
-      guard entry.rosterVersion >= version else { continue }
-      version = entry.rosterVersion
-      result.append(entry)
-    }
-    return result
   }
 
   func isWithin(_ entry: Entry, _ bounds: [LabID: UInt64]?) -> Bool {

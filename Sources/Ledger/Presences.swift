@@ -24,7 +24,7 @@ extension Logbook {
 
   /// Invitations that a lab has announced, in the order of its log.
   public func invitations(of lab: LabID) -> [Hanse_V1_Invitation] {
-    entries(of: lab, within: nil).flatMap { entry -> [Hanse_V1_Invitation] in
+    presences(of: lab).flatMap { entry -> [Hanse_V1_Invitation] in
       guard case .presence(let presence)? = entry.message.payload else { return [] }
       return presence.invitations
     }
@@ -62,7 +62,7 @@ extension Logbook {
 
   /// Requests that a member's log records.
   public func requests(recordedBy lab: LabID) -> [JoinAsk] {
-    entries(of: lab, within: nil).flatMap { entry -> [JoinAsk] in
+    presences(of: lab).flatMap { entry -> [JoinAsk] in
       guard case .presence(let presence)? = entry.message.payload else { return [] }
       return presence.requests.compactMap { try? JoinAsk($0) }
     }

@@ -105,6 +105,7 @@ extension Logbook {
     contributions[entry.id] = state
     contributionOrder.add(standing)
     if state.status == .pending { pendingOrder.add(standing) }
+    if state.isJudged { decided.append(entry.id) }
     if state.lacksCitations { reading.uncited.append(entry.id) }
     changed.append(entry.id)
     for early in reading.early.removeValue(forKey: entry.id) ?? [] {
@@ -125,8 +126,10 @@ extension Logbook {
   }
 
   private mutating func conclude(_ id: ContentID) {
+    let wasJudged = contributions[id]?.isJudged ?? false
     contributions[id]?.conclude()
     guard let state = contributions[id] else { return }
+    if state.isJudged, !wasJudged { decided.append(id) }
     if state.isDecided { pendingOrder.take(Standing(round: state.round, id: id)) }
     changed.append(id)
   }

@@ -49,7 +49,15 @@ public struct Roster: Sendable, Hashable {
   }
 
   /// The seat of a lab, if it has one.
-  public func member(_ lab: LabID) -> Seat? { members.first { $0.lab == lab } }
+  public func member(_ lab: LabID) -> Seat? {
+    var low = 0
+    var high = members.count
+    while low < high {
+      let middle = (low + high) / 2
+      if members[middle].lab < lab { low = middle + 1 } else { high = middle }
+    }
+    return low < members.count && members[low].lab == lab ? members[low] : nil
+  }
 
   /// The seat whose key this is.
   public func member(key: PublicKey) -> Seat? { members.first { $0.key == key } }

@@ -34,7 +34,7 @@ extension Logbook {
     var found: [(Entry, Hanse_V1_Proposal)] = []
     // A lab's first approval per attempt counts, so the logs are read in order.
     for member in roster.members {
-      for entry in entries(of: member.lab, within: bounds, removalsCount: false)
+      for entry in decisions(of: member.lab, within: bounds)
       where entry.rosterVersion == roster.version {
         if case .proposal(let proposal)? = entry.message.payload,
           proposal.makesVersion == roster.version + 1

@@ -82,7 +82,7 @@ extension Logbook {
       guard let last = sealed[lab], last > 0, Int(last) <= log(of: lab).count else { return nil }
       return log(of: lab)[Int(last) - 1].position
     }
-    olderSeals.append(seal)
+    olderSeals.append((sealID, seal))
     if olderSeals.count > Self.olderSealsMax { olderSeals.removeFirst() }
     seal = next
   }

@@ -115,7 +115,7 @@ extension Participant {
   /// their logs: one that floods cannot raise it.
   private var reachedRound: UInt32 {
     let members = logbook.roster.members
-    let attested = members.map { newestAttestation(of: $0.lab)?.merge.frontier.round ?? 0 }
+    let attested = members.map { logbook.newestAttestation(of: $0.lab)?.merge.frontier.round ?? 0 }
       .sorted(by: >)
     return max(round, attested.isEmpty ? 0 : attested[members.count / 2])
   }
@@ -148,8 +148,12 @@ extension Participant {
   /// Wants the payload of every contribution that may still be judged or folded.
   private mutating func wantPayloads() {
     for id in logbook.takeChanged() {
-      guard let state = logbook.contribution(id), let object = state.object else { continue }
-      announced[object] = state.id
+      guard let state = logbook.contribution(id) else {
+        // A removal or an equivocation took it out of the log; what is sealed may bring it back.
+        if let object = object(of: id), announcers(of: object).isEmpty { unwant(object) }
+        continue
+      }
+      if let object = state.object { note(object, announcedBy: state.id) }
       want(state)
     }
   }
@@ -162,8 +166,19 @@ extension Participant {
       guard !heldObjects.contains(object), wantedObjects.insert(object).inserted else { return }
       out.append(.findObject(object))
     case .rejected, .refused:
-      if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
+      let isWanted = announcers(of: object).contains {
+        $0.status == .pending || $0.status == .admitted
+      }
+      if !isWanted { unwant(object) }
     }
+  }
+
+  /// The object that an entry announces, if it is a contribution.
+  private func object(of contribution: ContentID) -> ContentID? {
+    guard case .contribution(let message)? = logbook.entry(contribution)?.message.payload else {
+      return nil
+    }
+    return ContentID(bytes: message.payload.blockList)
   }
 
   // MARK: the own log
@@ -258,14 +273,7 @@ extension Participant {
   }
 
   /// This lab's newest attestation.
-  var lastAttested: Hanse_V1_Attestation? { newestAttestation(of: lab) }
-
-  func newestAttestation(of lab: LabID) -> Hanse_V1_Attestation? {
-    for entry in logbook.log(of: lab).reversed() {
-      if case .attestation(let attestation)? = entry.message.payload { return attestation }
-    }
-    return nil
-  }
+  var lastAttested: Hanse_V1_Attestation? { logbook.newestAttestation(of: lab) }
 
   /// Whether anything that decides roster or admission lies beyond what this lab attested.
   private var hasUncoveredWeight: Bool {

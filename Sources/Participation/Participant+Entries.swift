@@ -123,7 +123,9 @@ extension Participant {
     quietSince = moment.now
     switch entry.message.payload {
     case .contribution(let message):
-      if let object = ContentID(bytes: message.payload.blockList) { announced[object] = entry.id }
+      if let object = ContentID(bytes: message.payload.blockList) {
+        note(object, announcedBy: entry.id)
+      }
       out.append(.news(.contributed(entry.lab, round: message.round, entry: entry.id)))
     case .verdict(let verdict):
       guard let id = ContentID(bytes: verdict.contribution) else { return }

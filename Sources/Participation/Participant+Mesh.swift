@@ -104,16 +104,16 @@ extension Participant {
 
   private mutating func beginObject(_ object: ContentID, _ bytes: [UInt8], _ from: ConnectionID) {
     do {
-      guard let contribution = announced[object], let state = logbook.contribution(contribution)
-      else { throw Refusal(.notFound, "nobody announced it", hint: "") }
       let list = try BlockList(decoding: bytes)
       guard list.id == object else {
         throw Refusal(.wrongUse, "it hashes to \(list.id.short)", hint: "")
       }
-      let size = state.message.payload.size
-      guard UInt64(list.byteCount) == size else {
-        throw Refusal(.wrongUse, "\(list.byteCount) bytes instead of \(size)", hint: "")
+      // Who sent the right list is not to blame for an announcement of another size, nor for one
+      // that counts no more.
+      let isAnnounced = announcers(of: object).contains {
+        $0.message.payload.size == UInt64(list.byteCount)
       }
+      guard isAnnounced else { return unwant(object) }
       out.append(.beginObject(object, list))
     } catch {
       tell(
@@ -125,12 +125,9 @@ extension Participant {
   /// Whether an object of this size was announced here, may still be judged or folded, and is not
   /// complete.
   package func mayTake(_ object: ContentID, bytes: Int) -> Bool {
-    guard let id = announced[object], let state = logbook.contribution(id),
-      UInt64(bytes) == state.message.payload.size, !heldObjects.contains(object)
-    else { return false }
-    switch state.status {
-    case .pending, .admitted: return true
-    case .rejected, .refused: return false
+    guard !heldObjects.contains(object) else { return false }
+    return announcers(of: object).contains {
+      UInt64(bytes) == $0.message.payload.size && ($0.status == .pending || $0.status == .admitted)
     }
   }
 
@@ -138,17 +135,31 @@ extension Participant {
   mutating func takeImported(_ object: ContentID) {
     guard announced[object] != nil else { return }
     heldObjects.insert(object)
-    if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
+    unwant(object)
     tell(.held(object))
+  }
+
+  /// The contributions that count and announced an object.
+  func announcers(of object: ContentID) -> [ContributionState] {
+    (announced[object] ?? []).compactMap { logbook.contribution($0) }
+  }
+
+  /// Notes that a contribution announced an object.
+  mutating func note(_ object: ContentID, announcedBy contribution: ContentID) {
+    if announced[object]?.contains(contribution) != true {
+      announced[object, default: []].append(contribution)
+    }
+  }
+
+  mutating func unwant(_ object: ContentID) {
+    if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
   }
 
   /// Takes in what storage did with objects.
   mutating func takeObject(_ event: ParticipantEvent) {
     switch event {
     case .objectFound(let object, let plan):
-      guard wantedObjects.contains(object), let id = announced[object],
-        let state = logbook.contribution(id)
-      else { return }
+      guard wantedObjects.contains(object), let state = announcers(of: object).first else { return }
       tell(.want(object, plan: plan, hints: [state.author], urgency: UInt64(state.round)))
     case .objectBegun(let object, let plan): tell(.blockListStored(object, plan: plan))
     case .blockStored(let object, let index): tell(.blockStored(object, index: index))
@@ -158,7 +169,7 @@ extension Participant {
     case .blockServed(let connection, let bytes): tell(.blockServed(connection, bytes: bytes))
     case .objectDamaged(let object):
       heldObjects.remove(object)
-      if let id = announced[object], let state = logbook.contribution(id) { want(state) }
+      for state in announcers(of: object) { want(state) }
     default: break
     }
   }

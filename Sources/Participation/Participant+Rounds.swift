@@ -41,9 +41,13 @@ extension Participant {
     guard round > 0 || logbook.roster.members.count >= needed else {
       return .wait(.labs(needed: needed, present: logbook.roster.members.count))
     }
-    rejectVoidBases()
-    if let contribution = nextToJudge() { return .judge(contribution) }
-    if let larger = largerHead() { return .adopt(larger) }
+    let view = view
+    if idle != view {
+      rejectVoidBases()
+      if let contribution = nextToJudge() { return .judge(contribution) }
+      if let larger = largerHead() { return .adopt(larger) }
+      idle = view
+    }
     if let last, round >= last {
       if measured != head.id { return .measure }
       return isShown ? .finish : .wait(.attestations)
@@ -60,18 +64,36 @@ extension Participant {
     return .wait(reason(facts))
   }
 
+  /// What judging, and changing over to a larger head, follow from.
+  struct View: Equatable, Sendable {
+    var revision: UInt64
+    var held: UInt64
+    var round: UInt32
+    var isQuiet: Bool
+  }
+
+  private var view: View {
+    View(revision: logbook.revision, held: heldRevision, round: round, isQuiet: leftAlone)
+  }
+
   // MARK: judging
 
   /// A contribution that this lab is to judge and can judge now, the oldest first.
   private mutating func nextToJudge() -> ContributionState? {
+    // Contributions of one round mostly share their base.
+    var usable: [Data: Bool] = [:]
     for state in logbook.pendingContributions {
-      guard mayJudge(state), isHeld(state),
-        let base = try? logbook.base(of: state),
-        base.members.allSatisfy({ id in
+      guard mayJudge(state), isHeld(state), let base = try? logbook.base(of: state) else {
+        continue
+      }
+      let digest = state.message.base.frontier.members
+      let isUsable =
+        usable[digest]
+        ?? base.members.allSatisfy { id in
           logbook.contribution(id).map { $0.status == .admitted && isHeld($0) } ?? false
-        })
-      else { continue }
-      return state
+        }
+      usable[digest] = isUsable
+      if isUsable { return state }
     }
     return nil
   }
@@ -80,7 +102,7 @@ extension Participant {
   private mutating func isStanding(_ merge: Hanse_V1_Merge) -> Bool {
     guard standingSince != logbook.revision else { return true }
     guard let expansion = try? logbook.expand(merge.frontier),
-      expansion.members.allSatisfy({ logbook.contribution($0)?.status == .admitted })
+      expansion.members.allSatisfy({ logbook.status(of: $0) == .admitted })
     else { return false }
     standingSince = logbook.revision
     return true
@@ -97,7 +119,7 @@ extension Participant {
   private mutating func isBaseVoid(of state: ContributionState) -> Bool {
     do throws(LedgerError) {
       return try logbook.base(of: state).members.contains { id in
-        switch logbook.contribution(id)?.status {
+        switch logbook.status(of: id) {
         case .admitted, .pending: false
         case .rejected, .refused, nil: true
         }
@@ -201,7 +223,7 @@ extension Participant {
     out.append(.persist(changes))
     out.append(.keepFeedback(openFeedback))
     for lab in logbook.labs {
-      if let attestation = newestAttestation(of: lab) { compareRoot(attestation, by: lab) }
+      if let attestation = logbook.newestAttestation(of: lab) { compareRoot(attestation, by: lab) }
     }
     if isNew { out.append(.news(.standsOn(merge: merge.id, round: round, root: root))) }
     showRound()
@@ -229,17 +251,29 @@ extension Participant {
 
   private var facts: RoundRule.Facts {
     mutating get {
+      let view = view
+      var facts = known.flatMap { $0.view == view ? $0.facts : nil } ?? knownFacts
+      known = (view, facts)
+      let connected = mesh.presentLabs
+      var next = connected.startIndex
+      for seat in logbook.roster.members {
+        while next < connected.endIndex, connected[next] < seat.lab { next += 1 }
+        let isConnected = next < connected.endIndex && connected[next] == seat.lab
+        let trains =
+          seat.lab == lab
+          ? settings.trains : isConnected && logbook.presence(of: seat.lab)?.trains == true
+        if trains { facts.trainers.append(seat.lab) }
+      }
+      return facts
+    }
+  }
+
+  /// What the logs say of the round; who trains is left out.
+  private var knownFacts: RoundRule.Facts {
+    mutating get {
       let working = round + 1
       var facts = RoundRule.Facts(
         round: working, trainers: [], admitted: [], decided: [], furthest: 0)
-      let connected = mesh.presentLabs
-      for seat in logbook.roster.members {
-        let trains =
-          seat.lab == lab
-          ? settings.trains
-          : connected.contains(seat.lab) && logbook.presence(of: seat.lab)?.trains == true
-        if trains { facts.trainers.append(seat.lab) }
-      }
       for higher in stride(from: logbook.highestRound, to: working, by: -1)
       where logbook.contributions(ofRound: higher).contains(where: { state in
         state.status == .admitted && isHeld(state) && (try? logbook.base(of: state)) != nil
@@ -307,7 +341,7 @@ extension Participant {
     mutating get {
       let connected = mesh.presentLabs
       let attested = connected.allSatisfy { lab in
-        newestAttestation(of: lab).map { $0.merge.frontier.round >= round } ?? false
+        logbook.newestAttestation(of: lab).map { $0.merge.frontier.round >= round } ?? false
       }
       let others = logbook.roster.members.count > 1
       return attested && lastAttested?.merge.id == head.id

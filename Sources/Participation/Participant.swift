@@ -77,10 +77,12 @@ package struct Participant: Sendable {
   /// Its root, once it has been folded here.
   package internal(set) var headRoot: ContentID?
   /// Objects that are complete here, by the id of their block list.
-  package internal(set) var heldObjects: Set<ContentID>
+  package internal(set) var heldObjects: Set<ContentID> { didSet { heldRevision &+= 1 } }
+  /// Counts the changes of what is held.
+  var heldRevision: UInt64 = 0
   var wantedObjects: Set<ContentID> = []
-  /// Which contribution announced an object.
-  var announced: [ContentID: ContentID] = [:]
+  /// Which contributions announced an object: its author's, and whoever's names it too.
+  var announced: [ContentID: [ContentID]] = [:]
 
   /// Whether this node knows that it has its whole log back, so that it may sign.
   package internal(set) var maySign = false
@@ -104,6 +106,10 @@ package struct Participant: Sendable {
   /// When branches of logs were last asked for, and how often.
   var branchesAsked: Instant?
   var branchTurn = 0
+  /// What was seen when there was last nothing to judge and no larger head.
+  var idle: View?
+  /// What is known of the round, and what it was last found from.
+  var known: (view: View, facts: RoundRule.Facts)?
   /// When an entry last came.
   var quietSince: Instant
   var ownAddresses: [String] = []

@@ -107,7 +107,8 @@ package struct RoundRule: Sendable {
       knownSince = now
     }
     if facts.furthest > facts.round { return facts.furthest - 1 }
-    let missing = facts.trainers.filter { !facts.decided.contains($0) }
+    let decided = Set(facts.decided)
+    let missing = facts.trainers.filter { !decided.contains($0) }
     let course = courses[courses.count - 1]
     let toFirst = (course.firstHeard ?? now).seconds(since: course.began)
     silence = max(Self.patience * leastGrace, 2 * expected(of: missing, unknown: toFirst))

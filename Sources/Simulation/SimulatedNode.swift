@@ -14,6 +14,13 @@ enum Labour {
   case measure(ContentID)
 }
 
+/// A life of a node: in a box of its own, so that a look at it copies nothing.
+final class Process {
+  var participant: Participant
+
+  init(_ participant: Participant) { self.participant = participant }
+}
+
 /// One lab: its machine, its disk, and the participant that runs there.
 final class SimulatedNode {
   let index: Int
@@ -25,7 +32,7 @@ final class SimulatedNode {
 
   /// Counts starts: what was meant for an earlier life does not reach a later one.
   var life = 0
-  var participant: Participant?
+  var process: Process?
   var disk = Disk()
   /// Labs known from a ticket.
   var contacts: [Contact] = []
@@ -81,7 +88,9 @@ final class SimulatedNode {
     lab = LabID(firstKey: key.publicKey)
   }
 
-  var isUp: Bool { participant != nil }
+  /// The participant while the node is up, copied.
+  var participant: Participant? { process?.participant }
+  var isUp: Bool { process != nil }
   var isHonest: Bool { vice == nil }
 
   /// The time as this machine has it.

@@ -88,7 +88,7 @@ extension World {
 
   /// The contributions of a node's head; nil when they cannot be told.
   private func members(of node: SimulatedNode) -> [ContentID]? {
-    guard var book = node.participant?.logbook, let head = node.participant?.head else { return nil }
+    guard var book = node.process?.participant.logbook, let head = node.process?.participant.head else { return nil }
     return try? book.expand(head.frontier).members
   }
 
@@ -115,7 +115,7 @@ extension World {
   /// proposals and the votes that could decide are those of labs that never vote:
   /// Protocol/Ledger.md, "Roster", has no way out of that but their votes.
   var hasSplitVote: Bool {
-    guard let book = healthy.lazy.compactMap({ $0.participant?.logbook }).first,
+    guard let book = healthy.lazy.compactMap({ $0.process?.participant.logbook }).first,
       let attempt = book.openProposals.map(\.message.attempt).max()
     else { return false }
     let open = book.openProposals.filter { $0.message.attempt == attempt }

@@ -31,6 +31,10 @@ struct Watch {
   private struct Seen {
     var revision: UInt64?
     var sealed: [LabID: UInt64] = [:]
+    var seal: Hanse_V1_Seal?
+    /// How many of the decided contributions were looked at.
+    var decided = 0
+    var lastDecided: ContentID?
   }
 
   mutating func report(_ violation: String, at seconds: Double) {
@@ -135,33 +139,40 @@ struct Watch {
 
   /// Looks at what a node concludes from what it knows now.
   mutating func look(at node: SimulatedNode, isCalm: Bool, seconds: Double) {
-    guard node.isHonest, let revision = node.participant?.logbook.revision else { return }
+    guard node.isHonest, let process = node.process else { return }
+    guard seen[node.index]?.revision != process.participant.logbook.revision else { return }
     var last = seen[node.index] ?? Seen()
-    guard last.revision != revision, let book = node.participant?.logbook else { return }
-    last.revision = revision
-    defer { seen[node.index] = last }
-    if forkers.isEmpty { checkFates(book, node, &last, seconds) }
-    checkSeal(book, node, &last, seconds)
+    last.revision = process.participant.logbook.revision
+    if forkers.isEmpty { checkFates(process.participant.logbook, node, &last, seconds) }
+    if last.seal != process.participant.logbook.seal {
+      last.seal = process.participant.logbook.seal
+      checkSeal(process.participant.logbook, node, &last, seconds)
+    }
+    seen[node.index] = last
   }
 
   /// Without forks, what one admits nobody rejects.
   private mutating func checkFates(
     _ book: Logbook, _ node: SimulatedNode, _ last: inout Seen, _ seconds: Double
   ) {
-    for state in book.contributionsInOrder {
-      let isAdmitted: Bool
-      switch state.status {
-      case .admitted: isAdmitted = true
-      case .rejected: isAdmitted = false
-      default: continue
-      }
-      if let known = fates[state.id], known != isAdmitted {
+    // Counted anew: looked at anew.
+    if book.decided.count < last.decided
+      || (last.decided > 0 && book.decided[last.decided - 1] != last.lastDecided)
+    {
+      last.decided = 0
+    }
+    for id in book.decided[last.decided...] {
+      guard let status = book.status(of: id) else { continue }
+      let isAdmitted = status == .admitted
+      if let known = fates[id], known != isAdmitted {
         report(
-          "node \(node.index) \(isAdmitted ? "admits" : "rejects") \(state.id.short), "
+          "node \(node.index) \(isAdmitted ? "admits" : "rejects") \(id.short), "
             + "another does not", at: seconds)
       }
-      fates[state.id] = isAdmitted
+      fates[id] = isAdmitted
     }
+    last.decided = book.decided.count
+    last.lastDecided = book.decided.last
   }
 
   /// What is sealed stands, everywhere the same.

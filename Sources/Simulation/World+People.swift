@@ -10,8 +10,10 @@ extension World {
   /// An operator looks at what there is to approve, and approves what is honestly meant.
   func operate(_ node: SimulatedNode) {
     queue.add(.operate(node: node.index), at: time + ns(draw(3, 9)))
-    guard isReady(node), node.isHonest, let participant = node.participant else { return }
-    let book = participant.logbook
+    guard isReady(node), node.isHonest, let process = node.process else { return }
+    guard operatedAt[node.index] != process.participant.logbook.revision else { return }
+    operatedAt[node.index] = process.participant.logbook.revision
+    let book = process.participant.logbook
     let open = book.openProposals
     if let attempt = open.map(\.message.attempt).max() {
       // What most have approved, so that votes do not split: people talk to each other.
@@ -31,8 +33,9 @@ extension World {
   }
 
   private func isReady(_ node: SimulatedNode) -> Bool {
-    guard let participant = node.participant, node.frozenUntil <= time else { return false }
-    return participant.maySign && participant.isMember && !node.isSyncing && node.pending.isEmpty
+    guard let process = node.process, node.frozenUntil <= time else { return false }
+    return process.participant.maySign && process.participant.isMember && !node.isSyncing
+      && node.pending.isEmpty
   }
 
   /// Asks a participant for something that it may refuse.
@@ -40,16 +43,16 @@ extension World {
     _ node: SimulatedNode,
     _ body: (inout Participant, Participant.Moment) throws -> [ParticipantDirective]
   ) {
-    guard node.participant != nil else { return }
+    guard let process = node.process else { return }
     let moment = node.moment(time)
     do {
-      node.pending += try body(&node.participant!, moment)
+      node.pending += try body(&process.participant, moment)
     } catch { mark(time, 4) }
     goOn(node)
   }
 
   private func propose(_ change: Hanse_V1_Proposal.OneOf_Change, by node: SimulatedNode) {
-    guard node.participant?.logbook.openProposals.isEmpty == true else { return }
+    guard node.process?.participant.logbook.openProposals.isEmpty == true else { return }
     ask(node) { try $0.propose(change, at: $1).directives }
   }
 
@@ -66,7 +69,7 @@ extension World {
     guard let inviter = readyMember, !isBlocked(from: node.index, to: inviter.index),
       let oneTime = SigningKey(
         seed: ContentID(of: chance.next().littleEndianBytes, kind: .start).bytes),
-      let answer = try? inviter.participant?.invite(
+      let answer = try? inviter.process?.participant.invite(
         oneTime, uses: 1, expiresInSeconds: 1 << 20, at: inviter.moment(time))
     else { return queue.add(.weather(.join(node: node.index)), at: time + ns(5)) }
     inviter.pending += answer.directives
@@ -89,7 +92,7 @@ extension World {
   func askToJoin(_ node: SimulatedNode) {
     guard let ticket = node.ticket, let index = node.askedOf else { return }
     let member = nodes[index]
-    if node.participant?.isMember == true { return }
+    if node.process?.participant.isMember == true { return }
     guard isReady(member), !isBlocked(from: node.index, to: index) else {
       return queue.add(.weather(.join(node: node.index)), at: time + ns(5))
     }
@@ -111,13 +114,13 @@ extension World {
     let others = nodes.filter { isReady($0) && $0.isHonest && $0.index != node.index }
     guard node.hasJoined, others.count * 2 > nodes.count, !isCalm else { return }
     let proposer = others[pick(others.count)]
-    guard let last = proposer.participant?.logbook.log(of: node.lab).last else { return }
+    guard let last = proposer.process?.participant.logbook.log(of: node.lab).last else { return }
     var removal = Hanse_V1_Removal()
     removal.lab = Data(node.lab.bytes)
     removal.lastSequence = last.sequence
     removal.lastEntry = Data(last.id.bytes)
     removal.reason = "left"
-    guard proposer.participant?.logbook.openProposals.isEmpty == true else { return }
+    guard proposer.process?.participant.logbook.openProposals.isEmpty == true else { return }
     weatherLog.append("\(node.name) is removed")
     node.isRemoved = true
     propose(.remove(removal), by: proposer)
@@ -125,7 +128,7 @@ extension World {
 
   func recall() {
     guard let proposer = readyMember, !isCalm,
-      let book = proposer.participant?.logbook
+      let book = proposer.process?.participant.logbook
     else { return }
     let admitted = book.contributionsInOrder.filter { $0.status == .admitted }
     guard !admitted.isEmpty else { return }

@@ -202,7 +202,7 @@ extension World {
       let seed = ContentID(
         of: UInt64(number).littleEndianBytes + chance.next().littleEndianBytes, kind: .start)
       guard let key = SigningKey(seed: seed.bytes) else { return }
-      let answer = try? node.participant?.invite(
+      let answer = try? node.process?.participant.invite(
         key, uses: 1, expiresInSeconds: 3600, at: node.moment(time))
       node.pending += answer?.directives ?? []
     }

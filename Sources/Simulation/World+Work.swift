@@ -14,8 +14,9 @@ extension World {
     let labour: Labour
     let took: Double
     switch step {
+    case .wait, .finish: return
     // What is run ahead changes nothing that others could see.
-    case .wait, .finish, .ahead: return
+    case .ahead(let merge): return answer(node, .prepared(merge: merge.id), after: 0.01)
     case .judge(let state):
       labour = .judge(state.id, judgement(of: state, by: node))
       took = node.judgeSeconds * draw(0.5, 1.5)
@@ -29,7 +30,7 @@ extension World {
       labour = .adopt(merge)
       took = 0.2 * draw(0.5, 1.5)
     case .measure:
-      guard let head = node.participant?.head else { return }
+      guard let head = node.process?.participant.head else { return }
       labour = .measure(head.id)
       took = node.judgeSeconds
     }
@@ -98,7 +99,7 @@ extension World {
   private func train(
     _ node: SimulatedNode, _ round: UInt32, _ attempt: UInt32, _ rejections: [ContentID]
   ) -> Labour? {
-    guard let head = node.participant?.head else { return nil }
+    guard let head = node.process?.participant.head else { return nil }
     let size = Float(0.01) * Float(sign: .plus, exponent: -2 * Int(attempt - 1), significand: 1)
     let wanted = (0..<folds.layout.count).map { _ in size * (Float(chance.nextUnit()) - 0.5) }
     guard let (delta, _) = try? Delta.quantise(wanted: wanted, layout: folds.layout),
@@ -128,8 +129,8 @@ extension World {
 
   private func adopt(_ merge: Hanse_V1_Merge, at node: SimulatedNode) {
     do {
-      guard let groups = try node.participant?.landingGroups(of: merge) else { return }
-      let book = node.participant?.logbook
+      guard let groups = try node.process?.participant.landingGroups(of: merge) else { return }
+      let book = node.process?.participant.logbook
       watch.folds(groups, of: merge, node, seconds: seconds)
       var root = try folds.root(groups) { folds, id in
         guard let state = book?.contribution(id) else { throw Folds.Missing(contribution: id) }

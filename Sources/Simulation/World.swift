@@ -34,7 +34,8 @@ final class World {
   var isCalm = false
   var trace: UInt64 = 0xCBF2_9CE4_8422_2325
   var happenings = 0
-  var entriesNeeded = 0
+  /// The revision of each node's ledger when its operator last looked.
+  var operatedAt: [Int: UInt64] = [:]
 
   init(_ schedule: Schedule) throws {
     self.schedule = schedule
@@ -191,8 +192,9 @@ final class World {
       position: Participant.Position(logbook: logbook, head: head, held: node.disk.complete),
       generator: SeededGenerator(seed: chance.next()), at: node.moment(time))
     participant.read(entriesWith: reader)
-    node.participant = participant
+    node.process = Process(participant)
     watch.forget(node.index)
+    operatedAt[node.index] = nil
     let due = time + ns(wait)
     queue.add(
       .event(
@@ -217,7 +219,7 @@ final class World {
     }
     node.disk.lose()
     add(participant.mesh.received, to: node)
-    node.participant = nil
+    node.process = nil
     node.life += 1
     node.pending = []
     node.inbox = []

@@ -91,9 +91,12 @@ struct HanseSim: ParsableCommand {
       if !outcome.passed { Lines.explain(outcome, of: schedule, faults: faults) }
     }
     if json {
-      try Lines.write(Report(schedules: rows, failures: failures))
+      try Lines.write(Report(schedules: rows, failures: failures, cost: Cost()))
     } else {
-      print("\(schedules) schedules, \(failures.count) failed")
+      let cost = Cost()
+      print(
+        "\(schedules) schedules, \(failures.count) failed, \(cost.cpuSeconds) s of processor time, "
+          + "\(cost.peakMiB) MiB at most")
     }
     if !failures.isEmpty { throw ExitCode(1) }
   }

@@ -42,6 +42,28 @@ struct Report: Encodable {
   var version = Release.version
   let schedules: [Row]
   let failures: [UInt64]
+  let cost: Cost
+}
+
+/// What a run has taken of this machine so far.
+struct Cost: Encodable {
+  /// Of the processor, in all.
+  let cpuSeconds: Double
+  /// The most memory that was resident at once.
+  let peakMiB: Int
+
+  enum CodingKeys: String, CodingKey {
+    case cpuSeconds = "cpu_seconds"
+    case peakMiB = "peak_mib"
+  }
+
+  init() {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+    cpuSeconds = Lines.rounded(seconds(usage.ru_utime) + seconds(usage.ru_stime))
+    peakMiB = usage.ru_maxrss / 1024
+  }
 }
 
 /// How the simulator talks.
@@ -59,6 +81,7 @@ enum Lines {
         + "roots \(outcome.roots)  redundancy \(rounded(outcome.redundancy))  "
         + "missed \(outcome.missed)  payload \(rounded(outcome.payloadRatio))  "
         + "\(Int(outcome.virtualSeconds)) s  " + (outcome.passed ? "passed" : "FAILED"))
+    fflush(nil)
   }
 
   static func explain(_ outcome: Outcome, of schedule: Schedule, faults: String) {
