@@ -47,8 +47,8 @@ public enum GossipEvent: Sendable {
   /// Two entries by one lab at one sequence are held here. `isFirst` when the entry before is the
   /// same on both branches; `from` who showed the other branch.
   case forked(LabID, sequence: UInt64, isFirst: Bool, from: ConnectionID?)
-  /// The shell wants a log's entries after a sequence, although the log forked, of a lab that should
-  /// have them: the branch that others follow.
+  /// The shell wants a log's entries after a sequence, although the log forked, of a lab that
+  /// should have them: the branch that others follow.
   case fetchBranch(LabID, after: UInt64, of: LabID)
   /// A ``Directive/sendEntries(_:lab:after:limit:)`` was carried out up to this sequence.
   case entriesSent(ConnectionID, lab: LabID, through: UInt64)

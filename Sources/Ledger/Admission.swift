@@ -91,8 +91,10 @@ extension Logbook {
     contributionOrder.ids(ofRound: round).compactMap { contributions[$0] }
   }
 
-  /// The highest round that has a contribution; 0 when there is none.
-  public var highestRound: UInt32 { contributionOrder.last?.round ?? 0 }
+  /// Those of a round and later ones, by round and id.
+  public func contributions(fromRound round: UInt32) -> [ContributionState] {
+    contributionOrder.fromRound(round).compactMap { contributions[$0.id] }
+  }
 
   /// Contributions whose state has changed since this was last asked, some perhaps more than once.
   public mutating func takeChanged() -> [ContentID] {

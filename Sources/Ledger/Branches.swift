@@ -124,7 +124,8 @@ extension Logbook {
     return hasChanged
   }
 
-  /// What forked labs attest on branches that are kept beside their logs, by the lab whose log it is.
+  /// What forked labs attest on branches that are kept beside their logs, by the lab whose log it
+  /// is.
   private func attestedBeside(
     _ forked: [LabID]
   ) -> [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] {

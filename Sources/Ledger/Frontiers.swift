@@ -149,7 +149,8 @@ extension Logbook {
 
   /// Whether everything in a frontier is admitted by the current seal: it is final.
   public mutating func isSealed(_ frontier: Hanse_V1_Frontier) -> Bool {
-    guard let expansion = try? expand(frontier), let under = try? admissions(under: seal, id: sealID)
+    guard let expansion = try? expand(frontier),
+      let under = try? admissions(under: seal, id: sealID)
     else {
       return false
     }

@@ -46,8 +46,9 @@ extension Logbook {
 
   /// A lab's proposals and approvals that count, in the order of its log.
   ///
-  /// Left out: what lies beyond `bounds`, behind an equivocation unless it was sealed, and what names
-  /// an older roster version than an earlier entry of the log. A removal takes nothing away here.
+  /// Left out: what lies beyond `bounds`, behind an equivocation unless it was sealed, and what
+  /// names an older roster version than an earlier entry of the log. A removal takes nothing away
+  /// here.
   func decisions(of lab: LabID, within bounds: [LabID: UInt64]?) -> ArraySlice<Entry> {
     var last = UInt64.max
     if let bounds { last = bounds[lab] ?? 0 }

@@ -56,6 +56,11 @@ extension [Standing] {
     if index < count, self[index] == standing { remove(at: index) }
   }
 
+  /// Those of a round and later ones.
+  func fromRound(_ round: UInt32) -> ArraySlice<Standing> {
+    self[place(of: Standing(round: round, id: .lowest))...]
+  }
+
   /// Those of one round.
   func ids(ofRound round: UInt32) -> [ContentID] {
     let start = place(of: Standing(round: round, id: .lowest))

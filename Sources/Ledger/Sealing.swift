@@ -145,7 +145,7 @@ extension Logbook {
   }
 
   /// Whether a quorum attested every prefix that this seal names.
-  func isAttested(_ seal: Hanse_V1_Seal) -> Bool {
+  public func isAttested(_ seal: Hanse_V1_Seal) -> Bool {
     seal.prefixes.allSatisfy { prefix in
       LabID(bytes: prefix.lab).map { (sealed[$0] ?? 0) >= prefix.sequence } ?? false
     }

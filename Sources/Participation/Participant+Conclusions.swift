@@ -192,15 +192,16 @@ extension Participant {
       maySign = false
       return
     }
-    guard !maySign, isMember else { return }
+    guard !maySign, mayHaveHeard, isMember else { return }
+    mayHaveHeard = false
     let own = logbook.log(of: lab).last?.sequence ?? 0
     var heard = 1
-    let connected = mesh.ownHeadReports
+    // Both are in the order of the labs.
+    var reports = mesh.ownHeadReports[...]
     for seat in logbook.roster.members where seat.lab != lab {
-      let reports =
-        connected.filter { $0.lab == seat.lab }.map(\.sequence)
-        + (vouched[seat.lab].map { [$0] } ?? [])
-      guard let furthest = reports.max() else { continue }
+      reports = reports.drop { $0.lab < seat.lab }
+      let report = reports.first.flatMap { $0.lab == seat.lab ? $0.sequence : nil }
+      guard let furthest = [report, vouched[seat.lab]].compactMap({ $0 }).max() else { continue }
       guard furthest <= own else { return }
       heard += 1
     }
@@ -257,7 +258,7 @@ extension Participant {
       lookedAt = logbook.revision
       let isOpen =
         logbook.seal.rosterVersion < logbook.roster.version || !logbook.isSealed(head.frontier)
-      guard isOpen, hasUncoveredWeight else { return false }
+      guard (isOpen && hasUncoveredWeight) || hasUnattestedSeal else { return false }
     }
     var attestation = Hanse_V1_Attestation()
     // A hundred positions fill half of an entry; the rest follows with the next one.
@@ -274,6 +275,23 @@ extension Participant {
 
   /// This lab's newest attestation.
   var lastAttested: Hanse_V1_Attestation? { logbook.newestAttestation(of: lab) }
+
+  /// Whether a log forked and a contribution names a seal that this lab has not attested all of.
+  ///
+  /// A part of that seal's quorum may have spoken on a branch that others do not see. When every
+  /// honest lab attests it, it is sealed for everybody.
+  private var hasUnattestedSeal: Bool {
+    guard logbook.labs.contains(where: { logbook.forks[$0] != nil }) else { return false }
+    return logbook.contributions(fromRound: max(round, 2) - 1).contains { state in
+      state.message.base.frontier.seal.prefixes.contains { prefix in
+        guard let other = LabID(bytes: prefix.lab),
+          logbook.coverage(of: other, by: lab) < prefix.sequence,
+          let last = logbook.log(of: other).last
+        else { return false }
+        return prefix.sequence <= last.sequence
+      }
+    }
+  }
 
   /// Whether anything that decides roster or admission lies beyond what this lab attested.
   private var hasUncoveredWeight: Bool {

@@ -38,7 +38,10 @@ extension Participant {
     guard signingKey != nil else { return .wait(.newKey) }
     guard maySign else { return .wait(.ownLog) }
     let needed = Int(logbook.roster.rules.round.labsToBegin)
-    guard round > 0 || logbook.roster.members.count >= needed else {
+    // A lab that was removed after the first round began does not make it begin anew.
+    let hasBegun =
+      round > 0 || logbook.contributions(ofRound: 1).contains { $0.status == .admitted }
+    guard hasBegun || logbook.roster.members.count >= needed else {
       return .wait(.labs(needed: needed, present: logbook.roster.members.count))
     }
     let view = view
@@ -274,11 +277,10 @@ extension Participant {
       let working = round + 1
       var facts = RoundRule.Facts(
         round: working, trainers: [], admitted: [], decided: [], furthest: 0)
-      for higher in stride(from: logbook.highestRound, to: working, by: -1)
-      where logbook.contributions(ofRound: higher).contains(where: { state in
-        state.status == .admitted && isHeld(state) && (try? logbook.base(of: state)) != nil
-      }) {
-        facts.furthest = higher
+      // Rounds are counted by their contributions: a lab can claim any number.
+      for state in logbook.contributions(fromRound: working + 1).reversed()
+      where state.status == .admitted && isHeld(state) && (try? logbook.base(of: state)) != nil {
+        facts.furthest = state.round
         break
       }
       for state in logbook.contributions(ofRound: working) {

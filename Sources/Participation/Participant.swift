@@ -86,6 +86,8 @@ package struct Participant: Sendable {
 
   /// Whether this node knows that it has its whole log back, so that it may sign.
   package internal(set) var maySign = false
+  /// Whether somebody may have said where this node's log ends since that was last looked at.
+  var mayHaveHeard = true
   /// Where this node's log ends with labs that have said so in a file.
   var vouched: [LabID: UInt64] = [:]
   var keyring: Keyring
@@ -178,6 +180,15 @@ package struct Participant: Sendable {
     _ event: ParticipantEvent, at moment: Moment
   ) -> [ParticipantDirective] {
     self.moment = moment
+    switch event {
+    case .frame(_, let frame):
+      switch frame.kind {
+      case .hello, .heads: mayHaveHeard = true
+      default: break
+      }
+    case .tick, .began, .imported, .vouched: mayHaveHeard = true
+    default: break
+    }
     switch event {
     case .began(let addresses): begin(addresses)
     case .addresses(let addresses): ownAddresses = addresses

@@ -23,7 +23,8 @@ public struct PlainEntryReading: EntryReading {
 ///
 /// The signature is checked by ``verify(with:)``, since only the roster knows a lab's key.
 ///
-/// All copies of an entry share what was read, and the key that it was once found to be signed with.
+/// All copies of an entry share what was read, and the key that it was once found to be signed
+/// with.
 public struct Entry: Sendable, Hashable {
   private let content: Content
 

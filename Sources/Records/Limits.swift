@@ -14,8 +14,8 @@ public enum Limits {
   public static let payloadBytesMax = 1_073_741_824
   /// Labs on a roster: one seat each, all of them known to people by name.
   public static let labsMax = 256
-  /// Entries kept of the other branches of one forked log while a quorum may have attested them: far
-  /// more than a lab writes before others know of the fork.
+  /// Entries kept of the other branches of one forked log while a quorum may have attested them:
+  /// far more than a lab writes before others know of the fork.
   public static let branchEntriesMax = 4_096
   /// Bytes in a lab's or federation's name.
   public static let nameBytesMax = 64

@@ -88,7 +88,8 @@ extension World {
 
   /// The contributions of a node's head; nil when they cannot be told.
   private func members(of node: SimulatedNode) -> [ContentID]? {
-    guard var book = node.process?.participant.logbook, let head = node.process?.participant.head else { return nil }
+    guard var book = node.process?.participant.logbook, let head = node.process?.participant.head
+    else { return nil }
     return try? book.expand(head.frontier).members
   }
 
@@ -102,13 +103,33 @@ extension World {
       let author = indexOf[state.author] ?? -1
       var book = participant.logbook
       let base: String
-      do { base = try "base of \(book.base(of: state).members.count)" } catch { base = "\(error)" }
+      do {
+        base = "base of \(try book.base(of: state).members.count)"
+      } catch {
+        base = "\(error)" + unsealed(state.message.base.frontier.seal, in: book)
+      }
       let held = (participant.isHeld(state) ? "held, " : "not held, ") + base
       return " \(sign)\(id.short) of \(author), round \(state.round).\(state.message.attempt), "
         + "\(state.status), \(held)"
     }
     return own.filter { !some.contains($0) }.map { tell($0, "+") }.joined()
       + some.filter { !own.contains($0) }.map { tell($0, "-") }.joined()
+  }
+
+  /// The places of a seal that a ledger has not sealed, with who attested how far.
+  private func unsealed(_ seal: Hanse_V1_Seal, in book: Logbook) -> String {
+    let places = seal.prefixes.filter { prefix in
+      var one = seal
+      one.prefixes = [prefix]
+      return !book.isAttested(one)
+    }
+    return places.map { prefix in
+      guard let lab = LabID(bytes: prefix.lab) else { return "" }
+      let reach = nodes.map { "\(book.coverage(of: lab, by: $0.lab))" }.joined(separator: " ")
+      let fork = book.forks[lab].map { ", forked at \($0.sequence)" } ?? ""
+      return " [log of \(indexOf[lab] ?? -1) at \(prefix.sequence), attested to \(reach)\(fork), "
+        + "rosters \(book.seal.rosterVersion) of \(book.roster.version)]"
+    }.joined()
   }
 
   /// Whether the roster cannot change any more because honest labs have voted for different

@@ -20,7 +20,9 @@ extension World {
   }
 
   private func handle(_ node: SimulatedNode, _ event: ParticipantEvent) {
-    guard let directives = node.process?.participant.handle(event, at: node.moment(time)) else { return }
+    guard let directives = node.process?.participant.handle(event, at: node.moment(time)) else {
+      return
+    }
     node.pending = directives[...]
   }
 

@@ -122,6 +122,10 @@ extension World {
     if node.vice == .liars, chance.nextUnit() < 0.3, !message.factorNorms.isEmpty {
       message.factorNorms[0] += 1
     }
+    if node.vice == .liars, chance.nextUnit() < 0.1 {
+      message.base.frontier.round = .max - 1
+      message.round = .max
+    }
     return .train(message, object: object, bytes: bytes)
   }
 

@@ -113,7 +113,8 @@ import Testing
   @Test func whatIsSealedHereIsNeverLeft() throws {
     let forked = try Forked()
     var book = forked.federation.book
-    // The liar's friends now attest the other branch; those that sealed this one have no use for it.
+    // The liar's friends now attest the other branch; those that sealed this one have no use for
+    // it.
     let outcome = try book.append(forked.other)
     #expect(outcome == .equivocation(2))
     book.settle()

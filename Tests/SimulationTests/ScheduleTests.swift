@@ -16,33 +16,19 @@ import Testing
   }
 
   /// Seeds that once failed: Protocol/Simulation.md, "Found".
-  @Test(arguments: [21, 24, 38, 42, 51, 107, 126] as [UInt64])
-  func whatOnceFailedPasses(seed: UInt64) throws {
-    let schedule = Schedule(nodes: 5, rounds: 3, seed: seed)
-    if Self.open.contains(seed) {
-      try withKnownIssue("Protocol/Simulation.md, Open", isIntermittent: true) {
-        try expectGood(schedule)
-      }
-    } else {
-      try expectGood(schedule)
-    }
+  static let found: [(nodes: Int, seed: UInt64)] =
+    [21, 24, 38, 42, 51, 107, 126].map { (5, $0) } + [(7, 11), (7, 1077), (8, 1031), (9, 20008)]
+
+  @Test(arguments: found)
+  func whatOnceFailedPasses(nodes: Int, seed: UInt64) throws {
+    try expectGood(Schedule(nodes: nodes, rounds: 3, seed: seed))
+    let others = Fault.allCases.filter { $0 != .equivocators }
+    try expectGood(Schedule(nodes: nodes, rounds: 3, seed: seed, faults: others))
   }
 
-  /// Schedules that still fail: Protocol/Simulation.md, "Open".
-  static let open: Set<UInt64> = [42, 1003]
-
-  /// Equivocators are left out here: Protocol/Simulation.md, "Open".
   @Test(.enabled(if: isFull, "HANSE_TESTS=full"), arguments: UInt64(1000)..<1200)
   func twoHundredMorePass(seed: UInt64) throws {
-    let faults = Fault.allCases.filter { $0 != .equivocators }
-    let schedule = Schedule(nodes: 7, rounds: 3, seed: seed, faults: faults)
-    if Self.open.contains(seed) {
-      try withKnownIssue("Protocol/Simulation.md, Open", isIntermittent: true) {
-        try expectGood(schedule)
-      }
-    } else {
-      try expectGood(schedule)
-    }
+    try expectGood(Schedule(nodes: 7, rounds: 3, seed: seed))
   }
 
   @Test func withoutFaultsNothingIsMissedOrFetchedTwice() throws {
