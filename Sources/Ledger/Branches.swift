@@ -46,13 +46,16 @@ public struct WantedBranch: Sendable {
   public let attesters: [LabID]
 }
 
-/// A log that has changed over to the branch that a quorum attested.
+/// A log that has changed over to the branch that a quorum attested, or of which more is sealed
+/// since others attested branches that go on from it.
 public struct ChangedLog: Sendable {
   /// Whose log.
   public let lab: LabID
-  /// What stands in it now that did not before, in order. To be kept as forks are: a ledger that is
-  /// told of them anew changes over as this one did.
+  /// Entries that this rests on, in order. To be kept as forks are: a ledger that is told of them
+  /// anew concludes what this one did.
   public let entries: [Entry]
+  /// Whether they stand in the log now.
+  public let isFollowed: Bool
 }
 
 extension Logbook {
@@ -99,8 +102,16 @@ extension Logbook {
       let last = sealed[lab] ?? 0
       let known = (cover.beside[lab] ?? []) + (cover.ahead[lab] ?? [])
       let elsewhere = (known + (beside[lab] ?? [])).filter { $0.position.sequence > last }
-      // What forked labs attest may stand on branches that are not here.
-      guard !elsewhere.isEmpty, reachesQuorum(elsewhere.map(\.attester) + forked) else { continue }
+      guard !elsewhere.isEmpty else { continue }
+      if countCommonPart(of: lab, known) {
+        hasChanged = true
+        continue
+      }
+      // What forked labs attest may stand on branches that are not here; and who attests another
+      // branch attests what it has in common with this one.
+      let common = forks[lab].map { $0.sequence - 1 > last } ?? false
+      let here = common ? labs.filter { cover.reach(of: lab, by: $0) > last } : []
+      guard reachesQuorum(elsewhere.map(\.attester) + here + forked) else { continue }
       if let chain = attestedBranch(of: lab, elsewhere) {
         follow(chain, of: lab)
         hasChanged = true
@@ -170,16 +181,55 @@ extension Logbook {
       }
     }
     let sealed = reached.filter { reachesQuorum(attesters[$0.id] ?? []) }
-    guard var entry = sealed.max(by: { ($0.sequence, $0.id) < ($1.sequence, $1.id) }) else {
+    guard let entry = sealed.max(by: { ($0.sequence, $0.id) < ($1.sequence, $1.id) }) else {
       return nil
     }
-    var chain = [entry]
-    while let before = entry.previous.flatMap({ kept.entry($0) }) {
-      entry = before
+    let chain = chain(of: lab, to: entry)
+    return isBranch(chain[0]) ? chain : nil
+  }
+
+  /// A kept branch up to an entry, from where it leaves the log or as far as it is kept.
+  private func chain(of lab: LabID, to tip: Entry) -> [Entry] {
+    var chain = [tip]
+    while let before = chain[chain.count - 1].previous.flatMap({ branches[lab]?.entry($0) }) {
       chain.append(before)
     }
-    chain.reverse()
-    return isBranch(chain[0]) ? chain : nil
+    return chain.reversed()
+  }
+
+  /// Counts what was attested of kept branches for the part that they have in common with the log,
+  /// if that part is then sealed further; whether it was.
+  private mutating func countCommonPart(
+    of lab: LabID, _ known: [(attester: LabID, position: Hanse_V1_LogPosition)]
+  ) -> Bool {
+    let last = sealed[lab] ?? 0
+    var roots: [LabID: UInt64] = [:]
+    var relied: [Entry] = []
+    for (attester, position) in known {
+      guard let id = ContentID(bytes: position.entry), let tip = branches[lab]?.entry(id),
+        tip.sequence == position.sequence
+      else { continue }
+      let chain = chain(of: lab, to: tip)
+      let root = chain[0].sequence - 1
+      guard isBranch(chain[0]), root > last, root > cover.reach(of: lab, by: attester) else {
+        continue
+      }
+      roots[attester] = max(roots[attester] ?? 0, root)
+      relied += chain
+    }
+    guard !roots.isEmpty else { return false }
+    let isSealed = rosters.prefix(Int(seal.rosterVersion)).contains { roster in
+      roster.members.count { member in
+        max(cover.reach(of: lab, by: member.lab), roots[member.lab] ?? 0) > last
+      } >= roster.sealQuorum
+    }
+    guard isSealed else { return false }
+    for attester in roots.keys.sorted() { cover.raise(lab, by: attester, to: roots[attester] ?? 0) }
+    var kept: Set<ContentID> = []
+    let entries = relied.sorted { ($0.sequence, $0.id) < ($1.sequence, $1.id) }
+      .filter { kept.insert($0.id).inserted }
+    changedLogs.append(ChangedLog(lab: lab, entries: entries, isFollowed: false))
+    return true
   }
 
   private mutating func follow(_ chain: [Entry], of lab: LabID) {
@@ -195,7 +245,7 @@ extension Logbook {
     if let first = left.first, let fork = forks[lab], chain[0].sequence <= fork.sequence {
       forks[lab] = Fork(sequence: chain[0].sequence, held: chain[0].id, other: first)
     }
-    changedLogs.append(ChangedLog(lab: lab, entries: chain))
+    changedLogs.append(ChangedLog(lab: lab, entries: chain, isFollowed: true))
     // Whatever was concluded from the branch that was left is concluded anew.
     cover = Cover()
     expansions = [:]

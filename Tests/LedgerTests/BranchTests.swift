@@ -110,6 +110,33 @@ import Testing
     #expect(book.seal == forked.federation.book.seal)
   }
 
+  /// Two attest one branch, one the other: what both have in common is sealed, and no more.
+  @Test func theCommonPartIsSealedByWhoAttestsEitherBranch() throws {
+    let forked = try Forked(attesters: 2)
+    var book = try forked.stranger()
+    for entry in forked.attestations { _ = try book.append(entry) }
+    let third = forked.federation.labs[3]
+    var attestation = Hanse_V1_Attestation()
+    attestation.prefixes = [forked.other.position]
+    attestation.merge = book.emptyMerge()
+    attestation.stateRoot = Data(ContentID(of: [], kind: .state).bytes)
+    let own = try forked.federation.draft(third, .attestation(attestation), after: nil)
+    _ = try book.append(own)
+    _ = try book.append(forked.branch[0])
+    book.settle()
+    #expect(book.wantedBranches.map(\.lab) == [forked.liar])
+    for entry in forked.branch[1...] { _ = try book.append(entry) }
+    book.settle()
+    #expect(book.log(of: forked.liar) == [forked.first, forked.other])
+    var seal = Hanse_V1_Seal()
+    seal.rosterVersion = 1
+    seal.prefixes = [forked.first.position]
+    #expect(book.isAttested(seal))
+    seal.prefixes = [forked.other.position]
+    #expect(!book.isAttested(seal))
+    #expect(book.takeChangedLogs().map(\.isFollowed) == [false])
+  }
+
   @Test func whatIsSealedHereIsNeverLeft() throws {
     let forked = try Forked()
     var book = forked.federation.book
