@@ -12,9 +12,9 @@ extension Participant {
     repeat {
       drain()
       settle()
-      if shownRosterVersion != logbook.roster.version || shownPresences != logbook.presenceCount {
-        showRoster()
-      }
+      // A hundred labs that say where they are at once are looked at once.
+      let isDue = mayShowPresences && shownPresences != logbook.presenceCount
+      if shownRosterVersion != logbook.roster.version || isDue { showRoster() }
       showKeys()
       if heardAttestation { showRound() }
       wantPayloads()
@@ -64,6 +64,7 @@ extension Participant {
     let isNewRoster = shownRosterVersion != logbook.roster.version
     shownRosterVersion = logbook.roster.version
     shownPresences = logbook.presenceCount
+    mayShowPresences = false
     rule.leastGrace = Double(logbook.roster.rules.round.graceSeconds)
     keys = [:]
     var members: [Gossip.Member] = []
@@ -262,7 +263,7 @@ extension Participant {
       guard (isOpen && hasUncoveredWeight) || hasUnattestedSeal else { return false }
     }
     var attestation = Hanse_V1_Attestation()
-    // A hundred positions fill half of an entry; the rest follows with the next one.
+    // A hundred positions leave room for the merge; the rest follows with the next one.
     attestation.prefixes = Array(
       logbook.heads.filter { position in
         LabID(bytes: position.lab).map { logbook.coverage(of: $0, by: lab) < position.sequence }

@@ -95,6 +95,8 @@ package struct Participant: Sendable {
   var rule: RoundRule
   var shownRosterVersion: UInt32 = 0
   var shownPresences: UInt64 = 0
+  /// Whether time has passed since the members were last shown.
+  var mayShowPresences = true
   var shownMembers: [Gossip.Member] = []
   /// The round that the mesh was last told of, and whether an attestation came since.
   var shownRound: UInt32 = 0
@@ -186,7 +188,10 @@ package struct Participant: Sendable {
       case .hello, .heads: mayHaveHeard = true
       default: break
       }
-    case .tick, .began, .imported, .vouched: mayHaveHeard = true
+    case .tick, .began:
+      mayHaveHeard = true
+      mayShowPresences = true
+    case .imported, .vouched: mayHaveHeard = true
     default: break
     }
     switch event {

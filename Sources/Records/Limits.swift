@@ -1,10 +1,11 @@
 /// Every bound on what comes from outside, with its reason. Protocol/Limits.md is the same table.
 public enum Limits {
-  /// Bytes in an entry's body: lists name what changed, so 16 KiB holds 100 labs' log positions.
-  public static let entryBytesMax = 16_384
+  /// Bytes in an entry's body: a full roster's log positions twice over, under the seal and above it,
+  /// and a hundred that are attested.
+  public static let entryBytesMax = 65_536
   /// Bytes in a charter: 10,000 modules of 25 bytes, four times the largest model foreseen.
   public static let charterBytesMax = 262_144
-  /// Bytes in a frame between members: four blocks or 64 entries.
+  /// Bytes in a frame between members: four blocks or 15 entries.
   public static let frameBytesMax = 1_048_576
   /// Bytes in a frame before the peer is known, and all that a guest may send.
   public static let guestBytesMax = 4_096
@@ -16,7 +17,7 @@ public enum Limits {
   public static let labsMax = 256
   /// Entries kept of the other branches of one forked log while a quorum may have attested them:
   /// far more than a lab writes before others know of the fork.
-  public static let branchEntriesMax = 4_096
+  public static let branchEntriesMax = 1_024
   /// Bytes in a lab's or federation's name.
   public static let nameBytesMax = 64
   /// Bytes in any other text of a record.
