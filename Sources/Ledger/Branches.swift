@@ -8,6 +8,8 @@ struct Branches: Sendable {
   private var entries: [ContentID: Entry] = [:]
   /// Entries that stood in the log here until it changed over. What they attest still counts.
   var left: [Entry] = []
+  /// Kept attestations that helped a branch to its quorum: they count for seals from then on.
+  var heard: [Entry] = []
 
   /// What is kept, oldest first.
   var kept: [Entry] { order.compactMap { entries[$0] } }
@@ -97,11 +99,14 @@ extension Logbook {
     var hasChanged = false
     let forked = labs.filter { forks[$0] != nil }
     guard !forked.isEmpty else { return false }
-    let beside = attestedBeside(forked)
+    let besides = attestedBeside(forked)
     for lab in forked {
       let last = sealed[lab] ?? 0
       let known = (cover.beside[lab] ?? []) + (cover.ahead[lab] ?? [])
-      let elsewhere = (known + (beside[lab] ?? [])).filter { $0.position.sequence > last }
+      let beside = besides[lab] ?? []
+      let elsewhere = (known + beside.map { ($0.entry.lab, $0.position) }).filter {
+        $0.position.sequence > last
+      }
       guard !elsewhere.isEmpty else { continue }
       if countCommonPart(of: lab, known) {
         hasChanged = true
@@ -113,7 +118,7 @@ extension Logbook {
       let here = common ? labs.filter { cover.reach(of: lab, by: $0) > last } : []
       guard reachesQuorum(elsewhere.map(\.attester) + here + forked) else { continue }
       if let chain = attestedBranch(of: lab, elsewhere) {
-        follow(chain, of: lab)
+        follow(chain, of: lab, hearing: beside.map(\.entry))
         hasChanged = true
         continue
       }
@@ -139,14 +144,14 @@ extension Logbook {
   /// is.
   private func attestedBeside(
     _ forked: [LabID]
-  ) -> [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] {
-    var result: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
+  ) -> [LabID: [(entry: Entry, position: Hanse_V1_LogPosition)]] {
+    var result: [LabID: [(entry: Entry, position: Hanse_V1_LogPosition)]] = [:]
     for attester in forked {
       for entry in branches[attester]?.kept ?? [] {
         guard case .attestation(let attestation)? = entry.message.payload else { continue }
         for prefix in attestation.prefixes {
           guard let lab = LabID(bytes: prefix.lab), forks[lab] != nil else { continue }
-          result[lab, default: []].append((attester, prefix))
+          result[lab, default: []].append((entry, prefix))
         }
       }
     }
@@ -225,14 +230,25 @@ extension Logbook {
     }
     guard isSealed else { return false }
     for attester in roots.keys.sorted() { cover.raise(lab, by: attester, to: roots[attester] ?? 0) }
-    var kept: Set<ContentID> = []
-    let entries = relied.sorted { ($0.sequence, $0.id) < ($1.sequence, $1.id) }
-      .filter { kept.insert($0.id).inserted }
-    changedLogs.append(ChangedLog(lab: lab, entries: entries, isFollowed: false))
+    changedLogs.append(ChangedLog(lab: lab, entries: Self.each(relied), isFollowed: false))
     return true
   }
 
-  private mutating func follow(_ chain: [Entry], of lab: LabID) {
+  /// Each entry once, what comes first in a log first.
+  private static func each(_ entries: [Entry]) -> [Entry] {
+    var seen: Set<ContentID> = []
+    return entries.sorted { ($0.sequence, $0.id) < ($1.sequence, $1.id) }
+      .filter { seen.insert($0.id).inserted }
+  }
+
+  private mutating func follow(
+    _ chain: [Entry], of lab: LabID, hearing attestations: [Entry]
+  ) {
+    var relied = chain
+    for entry in attestations {
+      relied += self.chain(of: entry.lab, to: entry)
+      branches[entry.lab]?.heard.append(entry)
+    }
     let log = log(of: lab)
     let start = Int(chain[0].sequence) - 1
     let left = Array(log[start...])
@@ -245,7 +261,7 @@ extension Logbook {
     if let first = left.first, let fork = forks[lab], chain[0].sequence <= fork.sequence {
       forks[lab] = Fork(sequence: chain[0].sequence, held: chain[0].id, other: first)
     }
-    changedLogs.append(ChangedLog(lab: lab, entries: chain, isFollowed: true))
+    changedLogs.append(ChangedLog(lab: lab, entries: Self.each(relied), isFollowed: true))
     // Whatever was concluded from the branch that was left is concluded anew.
     cover = Cover()
     expansions = [:]

@@ -97,6 +97,7 @@ extension Logbook {
     var index = cover.next[attester] ?? 0
     if index == 0 {
       for entry in branches[attester]?.left ?? [] { readAttestation(entry) }
+      for entry in branches[attester]?.heard ?? [] { readAttestation(entry) }
     }
     while index < entries.count {
       readAttestation(entries[index])

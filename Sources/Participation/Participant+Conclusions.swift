@@ -31,7 +31,7 @@ extension Participant {
     for log in logbook.takeChangedLogs() {
       out.append(.persist(log.entries.map { .fork($0) }))
       guard log.isFollowed else { continue }
-      for entry in log.entries { notice(entry) }
+      for entry in log.entries where logbook.entry(entry.id) != nil { notice(entry) }
       guard let last = logbook.log(of: log.lab).last, let fork = logbook.forks[log.lab] else {
         continue
       }

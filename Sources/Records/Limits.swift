@@ -1,7 +1,7 @@
 /// Every bound on what comes from outside, with its reason. Protocol/Limits.md is the same table.
 public enum Limits {
-  /// Bytes in an entry's body: a full roster's log positions twice over, under the seal and above it,
-  /// and a hundred that are attested.
+  /// Bytes in an entry's body: a full roster's log positions twice over, under the seal and above
+  /// it, and a hundred that are attested.
   public static let entryBytesMax = 65_536
   /// Bytes in a charter: 10,000 modules of 25 bytes, four times the largest model foreseen.
   public static let charterBytesMax = 262_144

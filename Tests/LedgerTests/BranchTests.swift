@@ -71,7 +71,7 @@ import Testing
     #expect(book.wantedBranches.isEmpty)
     #expect(book.forks[forked.liar]?.held == forked.branch[0].id)
     #expect(book.forks[forked.liar]?.other == forked.other)
-    let changed = book.takeChangedLogs()
+    let changed = book.takeChangedLogs().filter(\.isFollowed)
     #expect(changed.map(\.lab) == [forked.liar])
     #expect(changed.first?.entries == forked.branch)
     // It counts here as it does where nothing else was ever seen.

@@ -107,7 +107,7 @@ import Testing
       while !left.isEmpty {
         left = try left.filter { entry in
           switch try book.append(entry) {
-          case .appended, .known: return false
+          case .appended, .known, .branch: return false
           case .gap, .unknownRoster: return true
           case .equivocation: throw LedgerError.wrongMembers
           }

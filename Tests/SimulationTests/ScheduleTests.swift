@@ -17,7 +17,9 @@ import Testing
 
   /// Seeds that once failed: Protocol/Simulation.md, "Found".
   static let found: [(nodes: Int, seed: UInt64)] =
-    [21, 24, 38, 42, 51, 107, 126].map { (5, $0) } + [(7, 11), (7, 1077), (8, 1031), (9, 20008), (8, 30017), (8, 30058)]
+    [21, 24, 38, 42, 51, 107, 126].map { (5, $0) } + [
+      (7, 11), (7, 1077), (8, 1031), (9, 20008), (8, 30017), (8, 30058),
+    ]
 
   @Test(arguments: found)
   func whatOnceFailedPasses(nodes: Int, seed: UInt64) throws {
