@@ -16,7 +16,7 @@ extension Participant {
       let isDue = mayShowPresences && shownPresences != logbook.presenceCount
       if shownRosterVersion != logbook.roster.version || isDue { showRoster() }
       showKeys()
-      if heardAttestation { showRound() }
+      if !attesters.isEmpty { showRound() }
       wantPayloads()
       pursueBranches()
       checkOwnLog()
@@ -98,19 +98,26 @@ extension Participant {
   /// Not only the own one: who joins late, or was away for long, stands at an early round until it
   /// has read of the later ones, and must not be given them one minute's worth at a time.
   mutating func showRound() {
-    heardAttestation = false
     let reached = reachedRound
-    guard reached != shownRound else { return }
-    shownRound = reached
-    tell(.round(UInt64(reached)))
+    if reached != shownRound {
+      shownRound = reached
+      tell(.round(UInt64(reached)))
+    }
+    for lab in attesters { readOn(in: lab) }
+    attesters = []
   }
 
   /// Lets the mesh read on in a log that is behind: one allowance for each round that is over.
-  mutating func note(_ attestation: Hanse_V1_Attestation, in entry: Entry) {
-    let round = attestation.merge.frontier.round
-    guard round <= shownRound, round > endedRounds[entry.lab] ?? 0 else { return }
-    endedRounds[entry.lab] = round
-    tell(.ended(lab: entry.lab, sequence: entry.sequence))
+  private mutating func readOn(in lab: LabID) {
+    for entry in logbook.log(of: lab).reversed() {
+      guard case .attestation(let attestation)? = entry.message.payload,
+        attestation.merge.frontier.round <= shownRound
+      else { continue }
+      let round = attestation.merge.frontier.round
+      guard round > endedRounds[lab] ?? 0 else { return }
+      endedRounds[lab] = round
+      return tell(.ended(lab: lab, sequence: entry.sequence))
+    }
   }
 
   /// The head's round, or the highest that more than half of the labs attest in what was read of

@@ -134,8 +134,7 @@ extension Participant {
     case .approval: out.append(.news(.approved(entry.lab)))
     case .attestation(let attestation):
       compareRoot(attestation, by: entry.lab)
-      heardAttestation = true
-      note(attestation, in: entry)
+      if !attesters.contains(entry.lab) { attesters.append(entry.lab) }
       out.append(
         .news(
           .attested(

@@ -98,9 +98,9 @@ package struct Participant: Sendable {
   /// Whether time has passed since the members were last shown.
   var mayShowPresences = true
   var shownMembers: [Gossip.Member] = []
-  /// The round that the mesh was last told of, and whether an attestation came since.
+  /// The round that the mesh was last told of, and whose attestations came since.
   var shownRound: UInt32 = 0
-  var heardAttestation = false
+  var attesters: [LabID] = []
   /// The highest round of each lab's attestations that was over when they were read.
   var endedRounds: [LabID: UInt32] = [:]
   /// The logbook's revision when it was last asked whether to attest again.

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 PREFIX = "hanse-net-"
+KEPT = "kept"
 
 
 class BedError(Exception):
@@ -27,11 +28,18 @@ def run(*words, check=True):
 
 def leftovers():
     """Takes down what a run left that was killed before it could: its process is gone."""
-    for line in run("ip", "netns", "list").splitlines():
-        name = line.split()[0] if line.split() else ""
+    def is_left(name):
         owner = name[len(PREFIX):].split("-")[0]
-        if name.startswith(PREFIX) and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
-            take_down(name)
+        return (name.startswith(PREFIX) and owner.isdigit()
+                and not os.path.exists(f"/proc/{owner}"))
+
+    for line in run("ip", "netns", "list").splitlines():
+        if line.split() and is_left(line.split()[0]):
+            take_down(line.split()[0])
+    for name in os.listdir("/tmp"):
+        # What HANSE_KEEP_LABS kept is for people to remove.
+        if is_left(name) and not os.path.exists(f"/tmp/{name}/{KEPT}"):
+            shutil.rmtree(f"/tmp/{name}", ignore_errors=True)
 
 
 def take_down(namespace):
@@ -61,7 +69,7 @@ class Bed:
 
     def __enter__(self):
         leftovers()
-        self.folder = tempfile.mkdtemp(prefix="hanse-net-", dir="/tmp")
+        self.folder = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp")
         self._space(self.bridge)
         for bridge in ("whole", "apart"):
             run("ip", "-n", self.bridge, "link", "add", bridge, "type", "bridge")
@@ -69,10 +77,14 @@ class Bed:
         return self
 
     def __exit__(self, *_):
+        # Whoever interrupts a second time waits: half a network would be left.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         for space in reversed(self.spaces):
             take_down(space)
         if os.environ.get("HANSE_KEEP_LABS"):
-            print(f"kept {self.folder}", flush=True)
+            with open(f"{self.folder}/{KEPT}", "w"):
+                print(f"kept {self.folder}", flush=True)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -207,8 +207,8 @@ def kills(bed, binaries, check, options):
                      if place[0] == own_id(labs, victim) and shown[victim].get(place) != entry]
         labs.start(victim)
         if kill % 20 == 19:
-            print(f"      {kill + 1} kills, rounds {[h and h['round'] for h in labs.heads()]}",
-                  flush=True)
+            rounds = [head and head["round"] for head in labs.heads()]
+            print(f"      {kill + 1} kills, {len(lost)} entries lost, rounds {rounds}", flush=True)
     check(f"{count} kills: nothing acknowledged is lost", not lost, lost[:5])
     stay = [lab for lab in labs.names if lab not in gone]
     top = max(head["round"] for head in labs.heads(stay) if head)
