@@ -102,6 +102,11 @@ public final class TensorFile: Sendable {
   /// - Throws: `ContainerError.unsupported` for a type that does not hold real numbers.
   public func floats(of entry: TensorEntry) throws -> [Float] {
     let count = entry.count
+    // All empty arrays share their storage, and filling in the count would write to it.
+    guard count > 0 else {
+      try readFloats(of: entry, into: UnsafeMutableBufferPointer(start: nil, count: 0))
+      return []
+    }
     return try [Float](unsafeUninitializedCapacity: count) { buffer, written in
       try readFloats(of: entry, into: UnsafeMutableBufferPointer(rebasing: buffer[0..<count]))
       written = count

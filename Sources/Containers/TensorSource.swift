@@ -51,6 +51,8 @@ private func littleEndianBytes<Word: FixedWidthInteger>(
   _ count: Int, _ word: (Int) -> Word
 ) -> [UInt8] {
   let size = MemoryLayout<Word>.size
+  // All empty arrays share their storage, and filling in the count would write to it.
+  if count == 0 { return [] }
   return [UInt8](unsafeUninitializedCapacity: count * size) { buffer, written in
     let raw = UnsafeMutableRawBufferPointer(buffer)
     for index in 0..<count {
