@@ -7,6 +7,8 @@ package struct Doorkeeper {
   private var strangers: [String: Int] = [:]
   private var strangerCount = 0
   private var joins: [(seconds: Double, address: String)] = []
+  private var told: [Double] = []
+  private var untold = 0
 
   package init() {}
 
@@ -43,5 +45,18 @@ package struct Doorkeeper {
     else { return false }
     joins.append((now, address))
     return true
+  }
+
+  /// Whether it may be told now that a stranger was refused, and how many were not told since the
+  /// last: nil keeps it back, so that strangers cannot fill a log.
+  package mutating func mayTell(now: Double) -> Int? {
+    told.removeAll { $0 <= now - 60 }
+    guard told.count < TransportLimits.refusalsToldPerMinute else {
+      untold += 1
+      return nil
+    }
+    told.append(now)
+    defer { untold = 0 }
+    return untold
   }
 }

@@ -110,8 +110,9 @@ public final class Switchboard: Sendable {
     let address = SocketTuning.host(of: channel)
     let isAdmitted = state.withLock { !$0.isDown && $0.doorkeeper.admit(address) }
     guard isAdmitted else {
-      logger.debug("turned away", metadata: ["address": "\(address)"])
-      throw TransportError.closedHere("too many connections")
+      let reason = TransportError.closedHere("too many connections")
+      tellRefusal(of: address, reason)
+      throw reason
     }
     // From here on the end of the channel, whatever the reason, gives the place back.
     channel.closeFuture.whenComplete { [self] _ in
@@ -312,6 +313,19 @@ extension Switchboard: LineOwner {
       events(.disconnected(line.id, reason: reason))
     } else if let lab = line.target {
       events(.dialFailed(lab, address: line.address, reason: reason))
+    } else if !reason.isOrderly {
+      tellRefusal(of: line.address, reason)
     }
+  }
+
+  /// Lets the people of this lab know whom it did not let in and why, in a few lines a minute.
+  private func tellRefusal(of address: String, _ reason: TransportError) {
+    let now = Double(NIODeadline.now().uptimeNanoseconds) / 1e9
+    guard let untold = state.withLock({ $0.doorkeeper.mayTell(now: now) }) else {
+      return
+    }
+    var metadata: Logger.Metadata = ["address": "\(address)", "reason": "\(reason)"]
+    if untold > 0 { metadata["not_told_before"] = "\(untold)" }
+    logger.notice("a stranger was refused", metadata: metadata)
   }
 }

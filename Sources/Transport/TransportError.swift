@@ -53,6 +53,13 @@ extension TransportError {
   public static let tooLate = "it has expired"
 }
 
+extension TransportError {
+  /// Whether the connection of somebody who is no member ended as it should.
+  var isOrderly: Bool {
+    if case .closedHere = self { true } else { false }
+  }
+}
+
 extension TransportError: CustomStringConvertible {
   public var description: String {
     switch self {

@@ -36,6 +36,9 @@ public enum TransportLimits {
   public static let joinsPerMinute = 60
   /// Requests to join answered in a minute to one address; a lab asks twice.
   public static let joinsPerMinutePerAddress = 12
+  /// Refused strangers that the log names in a minute: a lab that is kept out by mistake tries
+  /// again.
+  public static let refusalsToldPerMinute = 12
   /// Bytes of a join answer: it carries the charter.
   public static let joinAnswerBytes = Limits.charterBytesMax + Limits.entryBytesMax
 

@@ -20,6 +20,28 @@ final class House: Sendable {
   let hoards = Mutex(false)
   private let receipts = Mutex<[Receipt]>([])
 
+  /// Why strangers were refused, as the log has it.
+  let refusals = Mutex<[String]>([])
+
+  /// Keeps the reason of each refusal that is logged where people see it.
+  private struct Listener: LogHandler {
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.info
+    let sink: Sink
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+      guard let reason = event.metadata?["reason"], event.metadata?["address"] != nil else {
+        return
+      }
+      sink.house.withLock { $0 }?.refusals.withLock { $0.append("\(reason)") }
+    }
+  }
+
   private final class Sink: Sendable {
     let house = Mutex<House?>(nil)
   }
@@ -35,7 +57,7 @@ final class House: Sendable {
     board = try Switchboard(
       key: key, listen: listens ? Endpoint(host: "127.0.0.1", port: 0) : nil,
       membership: { roster.lab(of: $0) }, guests: answer,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, patience: patience,
+      logger: Logger(label: "test") { _ in Listener(sink: sink) }, patience: patience,
       events: { event in sink.house.withLock { $0 }?.take(event) })
     sink.house.withLock { $0 = self }
   }

@@ -21,12 +21,17 @@ import Transport
     return house
   }
 
-  /// Connects with this TLS and expects to be shut out without having been told anything.
-  private func isShutOut(_ tls: TLSConfiguration) async throws -> Bool {
+  /// Connects with this TLS and expects to be shut out without having been told anything, and that
+  /// the lab's log says why.
+  private func isShutOut(_ tls: TLSConfiguration, _ reason: String) async throws -> Bool {
     let house = try await listener()
     let intruder = try await Intruder(to: house.address, tls: tls)
     intruder.send([0, 0, 0, 4, 0x3a, 2, 8, 1])
     let isClosed = await eventually { intruder.isClosed }
+    let isSaid = await eventually {
+      house.refusals.withLock { $0.count == 1 && $0[0].contains(reason) }
+    }
+    if !isSaid { Issue.record("said: \(house.refusals.withLock { $0 })") }
     let isUnheard = house.connection == nil && house.frames.isEmpty
     await house.board.shutdown()
     return isClosed && isUnheard && intruder.received.isEmpty
@@ -43,24 +48,24 @@ import Transport
   }
 
   @Test func noCertificate() async throws {
-    #expect(try await isShutOut(Intruder.tls([])))
+    #expect(try await isShutOut(Intruder.tls([]), "TLS handshake failed"))
   }
 
   @Test func twoCertificates() async throws {
     let tls = Intruder.tls([
       try Intruder.certificate(1, now: Self.now), try Intruder.certificate(2, now: Self.now),
     ])
-    #expect(try await isShutOut(tls))
+    #expect(try await isShutOut(tls, "2 certificates were shown instead of one"))
   }
 
   @Test func anExpiredCertificate() async throws {
     let old = try Intruder.certificate(1, now: Self.now - 400 * 86_400)
-    #expect(try await isShutOut(Intruder.tls([old])))
+    #expect(try await isShutOut(Intruder.tls([old]), "it has expired"))
   }
 
   @Test func aCertificateOfTheFuture() async throws {
     let young = try Intruder.certificate(1, now: Self.now + 30 * 86_400)
-    #expect(try await isShutOut(Intruder.tls([young])))
+    #expect(try await isShutOut(Intruder.tls([young]), "it is not valid yet"))
   }
 
   @Test func aClockOneDayOffIsNoReason() async throws {
@@ -77,23 +82,24 @@ import Transport
     var tls = Intruder.tls([try Intruder.certificate(1, now: Self.now)])
     tls.minimumTLSVersion = .tlsv12
     tls.maximumTLSVersion = .tlsv12
-    #expect(try await isShutOut(tls))
+    #expect(try await isShutOut(tls, "TLS handshake failed"))
   }
 
   @Test func noApplicationProtocol() async throws {
     var tls = Intruder.tls([try Intruder.certificate(1, now: Self.now)])
     tls.applicationProtocols = []
-    #expect(try await isShutOut(tls))
+    #expect(try await isShutOut(tls, "does not speak hanse/1"))
   }
 
   @Test func anotherApplicationProtocol() async throws {
     var tls = Intruder.tls([try Intruder.certificate(1, now: Self.now)])
     tls.applicationProtocols = ["h2", "hanse/2"]
-    #expect(try await isShutOut(tls))
+    #expect(try await isShutOut(tls, "does not speak hanse/1"))
   }
 
   @Test func anUnknownKeyIsAGuestAndMayOnlyAsk() async throws {
-    #expect(try await isShutOut(Intruder.tls([try Intruder.certificate(3, now: Self.now)])))
+    let unknown = Intruder.tls([try Intruder.certificate(3, now: Self.now)])
+    #expect(try await isShutOut(unknown, "one request to join and nothing else"))
   }
 
   @Test func aGuestThatSendsMoreThanFourKiB() async throws {
