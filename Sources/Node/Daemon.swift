@@ -95,7 +95,7 @@ struct NetworkService: Service {
       key: await core.participant.key,
       listen: try core.configuration.listen.map { try Endpoint($0) },
       membership: { [membership = core.membership] in membership.lab(of: $0) },
-      guests: { request, _ in await core.answer(request) }, logger: log,
+      guests: { request, guest in await core.answer(request, from: guest.key) }, logger: log,
       // Unbounded in form; receipts bound what any connection may have in it.
       events: { sink.yield($0) })
     try await board.start()

@@ -33,8 +33,8 @@ extension NodeCore {
   }
 
   /// Answers a stranger who asks to join.
-  func answer(_ request: Hanse_V1_JoinRequest) -> Hanse_V1_JoinAnswer {
-    let answer = participant.answer(request, at: Self.moment)
+  func answer(_ request: Hanse_V1_JoinRequest, from key: PublicKey) -> Hanse_V1_JoinAnswer {
+    let answer = participant.answer(request, from: key, at: Self.moment)
     perform(answer.directives)
     guard failure == nil else {
       var refusal = Hanse_V1_JoinAnswer()

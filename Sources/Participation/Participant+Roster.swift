@@ -81,9 +81,9 @@ extension Participant {
 
   // MARK: guests
 
-  /// Answers a stranger who asks to join.
+  /// Answers a stranger who asks to join, and whose connection has proven `key`.
   package mutating func answer(
-    _ request: Hanse_V1_JoinRequest, at moment: Moment
+    _ request: Hanse_V1_JoinRequest, from key: PublicKey, at moment: Moment
   ) -> Answer<Hanse_V1_JoinAnswer> {
     self.moment = moment
     var answer = Hanse_V1_JoinAnswer()
@@ -94,7 +94,7 @@ extension Participant {
           .wrongUse, "the request is not valid: \(error)",
           hint: "use the ticket exactly as it was given")
       }
-      try consider(ask)
+      try consider(ask, from: key)
       answer.accepted = true
       answer.charter = Data(charter.bytes)
     } catch {
@@ -105,7 +105,15 @@ extension Participant {
     return Answer(value: answer, directives: takeOut())
   }
 
-  private mutating func consider(_ ask: JoinAsk) throws(Refusal) {
+  private mutating func consider(_ ask: JoinAsk, from key: PublicKey) throws(Refusal) {
+    // Requests stand in the members' logs: whoever reads one there could send it again.
+    guard ask.key == key else {
+      throw Refusal(
+        .refused,
+        "the request is another lab's: it is signed with \(ask.key.fingerprint), and this "
+          + "connection is \(key.fingerprint)'s",
+        hint: "ask with a ticket of your own")
+    }
     guard ask.federation == charter.id else {
       throw Refusal(
         .refused, "this is another federation", hint: "ask for a ticket of the federation you mean")
@@ -113,6 +121,11 @@ extension Participant {
     guard canSign else {
       throw Refusal(
         .refused, "this node is not ready to take requests", hint: "try again in a minute")
+    }
+    guard logbook.roster.member(ask.lab) != nil || !logbook.roster.isUsed(ask.key) else {
+      throw Refusal(
+        .refused, "the key \(ask.key.fingerprint) was on the roster before and was given up",
+        hint: "join as a new lab, with another --home and a new ticket")
     }
     if let fault = faultOfInvitation(ask) {
       throw Refusal(.refused, fault, hint: "ask a member for a new ticket")

@@ -102,7 +102,8 @@ extension World {
     body.addresses = [Self.address(of: node.index)]
     body.timeSeconds = UInt64(seconds)
     guard let request = try? JoinAsk.sign(body, lab: node.key, invitation: ticket) else { return }
-    ask(member) { $0.answer(request, at: $1).directives }
+    let key = node.key.publicKey
+    ask(member) { $0.answer(request, from: key, at: $1).directives }
     // Asked again, should it have been lost.
     queue.add(.weather(.join(node: node.index)), at: time + ns(20))
   }
