@@ -308,7 +308,7 @@ let package = Package(
     .testTarget(
       name: "ParticipationTests",
       dependencies: [
-        "Participation", "Determinism", "Gossip", "Identities", "Ledger", "Records",
+        "Participation", "Deltas", "Determinism", "Gossip", "Identities", "Ledger", "Records",
       ],
       swiftSettings: strict),
     .testTarget(
@@ -318,7 +318,7 @@ let package = Package(
     .testTarget(
       name: "DaemonTests",
       dependencies: [
-        "Control", "Determinism", "Identities", "Records", "Storage", "TinyModels", grdb,
+        "Control", "Determinism", "Identities", "Records", "Storage", "TinyModels", grdb, protobuf,
       ],
       swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),

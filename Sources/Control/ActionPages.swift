@@ -230,12 +230,15 @@ public struct VerifyPage: Page {
   public var seconds: Double
   /// What is not as it should be, and evidence against labs; empty when all is well.
   public var findings: [String]
+  /// What was not replayed, and why that is as it should be; none when everything was.
+  public var notes: [String]?
 
   /// An outcome.
   public init(
     ok: Bool, fromSeal: Bool, entries: Int, contributions: Int, rounds: Int, head: MergeHead,
-    seconds: Double, findings: [String]
+    seconds: Double, findings: [String], notes: [String]? = nil
   ) {
+    self.notes = notes
     self.ok = ok
     self.fromSeal = fromSeal
     self.entries = entries

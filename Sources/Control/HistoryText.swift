@@ -176,6 +176,7 @@ extension VerifyPage {
         + (head.sealed ? "sealed" : "provisional"),
       "  state root \(PlainText.escape(head.stateRoot))",
     ]
+    lines += (notes ?? []).map { "  " + PlainText.escape($0, limit: 300) }
     lines += findings.map { "  ! " + PlainText.escape($0, limit: 300) }
     return lines
   }

@@ -33,4 +33,13 @@ public enum Directive: Sendable {
   /// Send a block (or the block list) behind all control frames, an empty block when it is not
   /// held; answered by `blockServed` when the frame has left for the socket.
   case serveBlock(ConnectionID, object: ContentID, index: UInt32)
+
+  /// Make an object of the first of these states that is here; answered by `snapshotMade`.
+  case makeSnapshot(ConnectionID, roots: [ContentID])
+  /// The state of a wanted root is this object, these labs say; to be answered by `want`.
+  case snapshotNamed(root: ContentID, object: ContentID, labs: [LabID])
+  /// The object did not come and is wanted no longer; others are asked.
+  case snapshotStalled(ContentID)
+  /// Every lab that is connected was asked, and none can give any of the wanted states.
+  case snapshotNowhere
 }

@@ -61,6 +61,8 @@ public enum GossipEvent: Sendable {
   case unwant(ContentID)
   /// An object is complete here; others may ask for it.
   case held(ContentID)
+  /// An object is held no longer.
+  case dropped(ContentID)
   /// The block list hashed to the object's id and was stored.
   case blockListStored(ContentID, plan: BlockPlan)
   /// A block was right and stored.
@@ -71,6 +73,18 @@ public enum GossipEvent: Sendable {
   case blockNotStored(ContentID, index: UInt32)
   /// A ``Directive/serveBlock(_:object:index:)`` was carried out, with how many bytes, or given up.
   case blockServed(ConnectionID, bytes: Int)
+
+  // MARK: snapshots
+  /// The state behind one of these roots is wanted, the first most; every snapshot has `size`
+  /// bytes. Takes the place of what was wanted before.
+  case wantSnapshot(roots: [ContentID], size: UInt64)
+  /// No snapshot is wanted any more.
+  case unwantSnapshot
+  /// The object is complete, and no state of the root that it was named for: it is dropped.
+  case snapshotWrong(ContentID)
+  /// A ``Directive/makeSnapshot(_:roots:)`` was carried out: the state of `root` is this object of
+  /// `size` bytes, and whole here; nil when none can be given.
+  case snapshotMade(ConnectionID, root: ContentID?, object: ContentID?, size: UInt64)
 }
 
 /// How an object is cut, and which blocks of it are still missing here.

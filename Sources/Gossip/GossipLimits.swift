@@ -138,6 +138,19 @@ public enum GossipLimits {
   /// Objects remembered as held by a peer, and as held here to be announced: 128 KiB of ids.
   public static let objectsPerPeer = 4096
 
+  /// State roots named in one request for a snapshot: those of a few dozen rounds.
+  public static let snapshotRoots = 64
+  /// Labs asked for a snapshot at once, and fetched from: more make nothing quicker.
+  public static let snapshotHolders = 4
+  /// Objects of snapshots kept for others to fetch, beside the snapshots themselves.
+  public static let snapshotsGiven = 2
+  /// Seconds that a lab is given to say which object a snapshot is: it may have gigabytes to hash.
+  public static let snapshotSeconds = 120.0
+  /// Seconds from the first answer to the choice: what most of those asked say goes first.
+  public static let snapshotOfferSeconds = 3.0
+  /// Seconds in which a snapshot must come nearer, or another offer is taken.
+  public static let snapshotStallSeconds = 60.0
+
   /// Requests for blocks that a peer may have waiting here; twice what a peer asks at once.
   public static let serveQueue = 32
   /// Blocks on the way to one peer, so that one cannot take the memory of all: 1 MiB.

@@ -170,6 +170,8 @@ extension Mesh {
     case .block(let block): receivedBlock(block, on: id, now)
     case .have(let have): receivedHave(have, on: id)
     case .neighbour(let neighbour): received(neighbour, from: link.lab, now)
+    case .wantSnapshot(let want): receivedWantSnapshot(want, on: id, now)
+    case .snapshotHere(let here): receivedSnapshotHere(here, on: id, now)
     case .ping(let ping):
       var pong = Hanse_V1_Pong()
       pong.nonce = ping.nonce

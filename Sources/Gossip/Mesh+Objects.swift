@@ -11,6 +11,7 @@ extension Mesh {
       want(object, plan, hints, urgency)
     case .unwant(let object): forget(object)
     case .held(let object): announceHeld(object)
+    case .dropped(let object): held.remove(object)
     case .blockListStored(let object, let plan): listStored(object, plan)
     case .blockStored(let object, let index): blockStored(object, index)
     case .blockRefused(let object, let index, let from, let reason):
@@ -59,7 +60,7 @@ extension Mesh {
     linkedLabs.count { isHolder($0, of: fetch) && route(to: $0) != nil }
   }
 
-  private mutating func forget(_ object: ContentID) {
+  mutating func forget(_ object: ContentID) {
     guard let fetch = fetches[object] else { return }
     for lab in peers.keys { peers[lab]?.parts[object] = nil }
     for request in fetch.inFlight.values { release(request.lab) }

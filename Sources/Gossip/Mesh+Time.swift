@@ -26,6 +26,7 @@ extension Mesh {
     serveBlocks(now)
     announceParts(now)
     if fetchOrder.count > 1 { orderFetches() }
+    pursueSnapshot(now)
     objectsChanged = true
   }
 

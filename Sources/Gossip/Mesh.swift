@@ -42,6 +42,7 @@ public struct Mesh: Sendable {
   var fetchOrder: [ContentID] = []
   var blocksInFlight = 0
   var held = RecentObjects()
+  var snapshotSearch: SnapshotSearch?
   var serving = 0
   var serveNext: ConnectionID?
   var pace = Pace()
@@ -90,9 +91,12 @@ public struct Mesh: Sendable {
     case .head, .appended, .verified, .entryRefused, .entryDeferred, .forked, .fetchBranch,
       .entriesSent:
       handleEntries(event, now)
-    case .want, .unwant, .held, .blockListStored, .blockStored, .blockRefused, .blockNotStored,
+    case .want, .unwant, .held, .dropped, .blockListStored, .blockStored, .blockRefused,
+      .blockNotStored,
       .blockServed:
       handleObjects(event, now)
+    case .wantSnapshot, .unwantSnapshot, .snapshotWrong, .snapshotMade:
+      handleSnapshots(event, now)
     }
     if objectsChanged {
       objectsChanged = false

@@ -93,12 +93,15 @@ struct Link: Sendable {
   var serveQueue: [BlockKey] = []
   var serving = 0
   var sending = 0
+  /// A snapshot that this connection asked for is being made.
+  var isMakingSnapshot = false
   /// When entries or blocks last crossed it.
   var lastUse: Instant
 
   /// Something is asked for, or answered, over it.
   var isBusy: Bool {
     asking != nil || !asked.isEmpty || !serveQueue.isEmpty || serving > 0 || sending > 0
+      || isMakingSnapshot
   }
 }
 

@@ -7,6 +7,8 @@ public enum PeerFault: String, CaseIterable, Sendable, Comparable {
   case badEntry = "bad entry"
   /// A block or block list that does not hash to what was asked for.
   case badBlock = "bad block"
+  /// Named a snapshot that is none.
+  case badSnapshot = "bad snapshot"
   /// Announced an object or entries and did not deliver in time.
   case brokenPromise = "broken promise"
   /// Sent blocks that nobody asked for.

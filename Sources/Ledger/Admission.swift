@@ -96,6 +96,17 @@ extension Logbook {
     contributionOrder.fromRound(round).compactMap { contributions[$0.id] }
   }
 
+  /// The highest round that has a contribution; 0 when there is none.
+  public var highestRound: UInt32 { contributionOrder.last?.round ?? 0 }
+
+  /// The highest round of a contribution of this kind; looks at those above it only.
+  public func highestRound(where isMeant: (ContributionState) -> Bool) -> UInt32? {
+    for standing in contributionOrder.reversed() {
+      if let state = contributions[standing.id], isMeant(state) { return standing.round }
+    }
+    return nil
+  }
+
   /// Contributions whose state has changed since this was last asked, some perhaps more than once.
   public mutating func takeChanged() -> [ContentID] {
     defer { changed = [] }

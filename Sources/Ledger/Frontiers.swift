@@ -157,6 +157,11 @@ extension Logbook {
     return expansion.set.isSubset(of: under.admittedSet)
   }
 
+  /// The highest round of a contribution that the current seal admits.
+  public mutating func sealedRound() -> UInt32 {
+    (try? admissions(under: seal, id: sealID))?.round ?? 0
+  }
+
   /// What a merge folds, round by round, empty rounds left out.
   ///
   /// - Throws: ``LedgerError``, also when a member of the frontier is not admitted here.

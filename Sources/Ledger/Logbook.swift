@@ -96,6 +96,8 @@ public struct Logbook: Sendable {
   var mustRecount = false
   /// Counts the settles in which something was new.
   public private(set) var revision: UInt64 = 0
+  /// Counts those of them after which something that was read before may count no longer.
+  public private(set) var recounts: UInt64 = 0
 
   /// An empty ledger of a federation.
   public init(charter: Charter) {
@@ -201,6 +203,7 @@ public struct Logbook: Sendable {
       settleSeal(reading: touched)
     } while changeOver()
     if mustRecount {
+      recounts += 1
       changed += contributionOrder.map(\.id)
       reading = Reading()
       contributions = [:]

@@ -20,13 +20,20 @@ struct BundleExport {
     let file = try BundleOutput(path)
     var writer = try BundleWriter(federation: federation, note: note) { try file.write($0) }
     var entries = 0
+    var announced: Set<ContentID> = []
     for stored in try store.allEntries() {
-      try writer.add(stored.entry().signed)
+      let entry = try stored.entry()
+      try writer.add(entry.signed)
       entries += 1
+      guard case .contribution(let message)? = entry.message.payload,
+        let object = ContentID(bytes: message.payload.blockList)
+      else { continue }
+      announced.insert(object)
     }
     for fork in try store.forks() { try writer.add(evidence: fork.entry().signed) }
     var objects = 0
-    for id in payloads ? try store.objects() : [] {
+    // What else is there was made for a lab that asked for a state.
+    for id in payloads ? try store.objects().filter(announced.contains) : [] {
       guard let status = try store.object(id), status.missing.isEmpty else { continue }
       try writer.begin(
         blockList: status.list.size.littleEndianBytes + status.list.blocks.flatMap(\.bytes))

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Gossip
+import Participation
 import Storage
 import TOMLKit
 
@@ -23,6 +24,10 @@ public struct Configuration: Codable, Sendable, Equatable {
   public var contacts: [String]?
   /// Whether the node trains or only judges and merges.
   public var trains: Bool?
+  /// Whether everything is folded from the charter on instead of from an attested state.
+  public var fromGenesis: Bool?
+  /// `all` keeps payloads for ever, and fetches those that others still have.
+  public var keepPayloads: KeepPayloads?
   /// How it trains.
   public var training: Training?
   /// How much of the network it uses.
@@ -31,6 +36,14 @@ public struct Configuration: Codable, Sendable, Equatable {
   public var worker: Worker?
   /// What is logged.
   public var log: Log?
+
+  /// Which payloads are kept.
+  public enum KeepPayloads: String, Codable, Sendable, Equatable {
+    /// Those of the charter's retention.
+    case retention
+    /// All.
+    case all
+  }
 
   /// How a node trains, where it differs from the charter's suggestion.
   public struct Training: Codable, Sendable, Equatable {
@@ -114,6 +127,8 @@ public struct Configuration: Codable, Sendable, Equatable {
   enum CodingKeys: String, CodingKey {
     case lab, model, data, listen, advertise, contacts, trains, training, network, worker, log
     case heldOut = "held_out"
+    case fromGenesis = "from_genesis"
+    case keepPayloads = "keep_payloads"
   }
 
   /// The settings that a plan asks for.
@@ -125,6 +140,17 @@ public struct Configuration: Codable, Sendable, Equatable {
     listen = plan.listen
     trains = !plan.data.isEmpty
     self.contacts = contacts.isEmpty ? nil : contacts
+    fromGenesis = plan.fromGenesis ? true : nil
+  }
+
+  /// What of this decides how the node takes part.
+  var settings: Participant.Settings {
+    var settings = Participant.Settings(
+      name: lab, software: NodeCore.software, trains: trains ?? true,
+      contacts: (contacts ?? []).compactMap { Contact(text: $0) })
+    settings.fromGenesis = fromGenesis ?? false
+    settings.keepsPayloads = keepPayloads == .all
+    return settings
   }
 
   /// Reads a file. Unknown keys are errors, so that a misspelt one does not go unnoticed.
@@ -188,6 +214,8 @@ public struct Configuration: Codable, Sendable, Equatable {
       "trains = \(trains ?? true)",
     ]
     if let advertise { lines.append("advertise = \(Self.quoted(advertise))") }
+    if let fromGenesis { lines.append("from_genesis = \(fromGenesis)") }
+    if let keepPayloads { lines.append("keep_payloads = \"\(keepPayloads.rawValue)\"") }
     if let contacts { lines.append("contacts = \(Self.quoted(contacts))") }
     lines += [
       "", "[training]", "dtype = \"bf16\"", "# threads = 2", "", "[log]", "level = \"info\"", "",

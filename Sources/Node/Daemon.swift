@@ -21,8 +21,15 @@ public enum Daemon {
     /// The round after which the daemon ends by itself.
     public var lastRound: UInt32?
 
+    /// Whether everything is folded from the charter on, whatever the configuration says.
+    public var fromGenesis: Bool
+
     /// Options for a home.
-    public init(home: String, configuration: String? = nil, lastRound: UInt32? = nil) {
+    public init(
+      home: String, configuration: String? = nil, lastRound: UInt32? = nil,
+      fromGenesis: Bool = false
+    ) {
+      self.fromGenesis = fromGenesis
       self.home = home
       self.configuration = configuration
       self.lastRound = lastRound
@@ -33,12 +40,13 @@ public enum Daemon {
   public static func run(_ options: Options) async throws {
     let home = HomeLayout(options.home)
     guard home.isHome else { throw home.absence }
-    let configuration = try Configuration.read(options.configuration ?? home.configuration)
+    var configuration = try Configuration.read(options.configuration ?? home.configuration)
+    if options.fromGenesis { configuration.fromGenesis = true }
     var log = Logger(label: "hansed")
     log.logLevel = configuration.log.flatMap { Logger.Level(rawValue: $0.level) } ?? .info
     let core = try NodeCore(home: home, configuration: configuration, log: log)
     try DurableFile.makeFolder(home.work, mode: 0o750)
-    let folding = try Folding(charter: core.charter, store: core.store)
+    let folding = core.folding
     let trainer = TrainerProcess(try endpoint(configuration), logger: log)
     let control = try ControlServer(
       node: NodeAnswers(core: core, folding: folding, desk: BundleDesk(core: core)),

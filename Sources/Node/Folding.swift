@@ -4,8 +4,10 @@ import FoundationEssentials
 import Identities
 import Ledger
 import Merging
+import Participation
 import Records
 import Storage
+import Synchronization
 
 /// Folds merges into adapters, remembering the states on the way so that a new round costs one
 /// step.
@@ -50,19 +52,25 @@ package actor Folding {
   private let layout: AdapterLayout
   private let payloads: Payloads
   private let store: Store
-  private let usesSnapshots: Bool
+  /// Whether a state may be taken from a snapshot of this name.
+  private let isUsable: @Sendable (ContentID) -> Bool
+  private let keepsSnapshots: Bool
   private var remembered: [(key: ContentID, state: FoldState)] = []
   private var kept: [ContentID] = []
+  /// Chains whose states are not pruned, whatever else is.
+  private nonisolated let spared = Mutex<[ContentID]>([])
 
-  /// - Parameter usesSnapshots: false replays everything from the charter.
-  package init(charter: Charter, store: Store, usesSnapshots: Bool = true) throws {
+  /// - Parameter only: nil for the daemon's own folds; else the chains of the states that may be
+  ///   begun from, and none to replay everything from the charter.
+  package init(charter: Charter, store: Store, only: Set<ContentID>? = nil) throws {
     self.charter = charter
     layout = try AdapterShapes.layout(of: charter)
     // Unknown rules are said at the start, not in the middle of a round.
     _ = try FoldRules(charter.message.merge)
     payloads = Payloads(store: store, layout: layout)
     self.store = store
-    self.usesSnapshots = usesSnapshots
+    isUsable = { chain in only?.contains(chain) ?? true }
+    keepsSnapshots = only == nil
   }
 
   /// Runs what reads much, such as the base's files, on this actor's own queue.
@@ -70,10 +78,7 @@ package actor Folding {
 
   /// The state of a merge. Reads the payloads that are new since the nearest remembered state.
   package func fold(_ recipe: Recipe) throws -> Folded {
-    var keys = [ContentID(of: charter.bytes, kind: .merge)]
-    for group in recipe.groups {
-      keys.append(try Self.key(after: keys[keys.count - 1], group, recipe.rules(of: group)))
-    }
+    let keys = chain(of: recipe)
     var (index, state) = nearest(keys, recipe.groups)
     while index < recipe.groups.count {
       let group = recipe.groups[index]
@@ -93,14 +98,60 @@ package actor Folding {
 
   /// Keeps a snapshot of a merge that was adopted, and forgets older ones.
   package func keep(_ recipe: Recipe, _ folded: Folded) throws {
-    guard usesSnapshots, !store.readOnly else { return }
-    var key = ContentID(of: charter.bytes, kind: .merge)
-    for group in recipe.groups { key = try Self.key(after: key, group, recipe.rules(of: group)) }
-    try store.writeSnapshot(key, folded.state.encoded())
+    guard keepsSnapshots, !store.readOnly else { return }
+    let chain = chain(of: recipe)
+    try keep(chain[chain.count - 1], folded.state.encoded())
+  }
+
+  private func chain(of recipe: Recipe) -> [ContentID] {
+    LandingGroup.chain(recipe.groups, of: charter, under: recipe.rules)
+  }
+
+  private func keep(_ key: ContentID, _ bytes: [UInt8]) throws {
+    try store.writeSnapshot(key, bytes)
     kept.removeAll { $0 == key }
     kept.append(key)
     if kept.count > Self.snapshotsOnDisk { kept.removeFirst(kept.count - Self.snapshotsOnDisk) }
-    try store.pruneSnapshots(keeping: Set(kept))
+    try store.pruneSnapshots(keeping: Set(kept + spared.withLock { $0 }))
+  }
+
+  /// Lets no state go that is called so.
+  nonisolated func spare(_ chains: [ContentID]) { spared.withLock { $0 = chains } }
+
+  // MARK: snapshots of other labs, and for them
+
+  /// Makes an object of the first of these states that is kept; nil when none is.
+  func makeObject(of states: [Foundation]) throws -> (root: ContentID, object: ContentID)? {
+    for state in states {
+      guard let bytes = try store.readSnapshot(state.chain), try isState(bytes, state) else {
+        continue
+      }
+      let list = try BlockList(of: bytes)
+      try store.addObject(NodeCore.objectList(list, id: list.id), bytes)
+      return (state.root, list.id)
+    }
+    return nil
+  }
+
+  /// Keeps an object's bytes as the state that they are said to be; false when they are not.
+  func keep(_ object: ContentID, as state: Foundation) throws -> Bool {
+    guard let bytes = try store.readObject(object), try isState(bytes, state) else { return false }
+    // A file of that name whose bytes are damaged must not stand in the way.
+    try store.replaceSnapshot(state.chain, bytes)
+    // Not to be pruned before the node has noted that it rests on it.
+    kept.append(state.chain)
+    spared.withLock { $0.append(state.chain) }
+    return true
+  }
+
+  private func isState(_ bytes: [UInt8], _ foundation: Foundation) throws -> Bool {
+    do {
+      _ = try FoldState(
+        decoding: bytes, layout: layout, round: foundation.round, root: foundation.root)
+      return true
+    } catch is FoldError {
+      return false
+    }
   }
 
   private func nearest(_ keys: [ContentID], _ groups: [LandingGroup]) -> (Int, FoldState) {
@@ -108,7 +159,7 @@ package actor Folding {
       if let known = remembered.first(where: { $0.key == keys[index] }) {
         return (index, known.state)
       }
-      guard usesSnapshots, index > 0,
+      guard index > 0, isUsable(keys[index]),
         let bytes = try? store.readSnapshot(keys[index]),
         let state = try? FoldState(
           decoding: bytes, layout: layout, round: groups[index - 1].round, root: nil)
@@ -123,35 +174,20 @@ package actor Folding {
     remembered.append((key, state))
     if remembered.count > Self.statesInMemory { remembered.removeFirst() }
   }
-
-  /// Names a chain of groups by everything that the fold reads of it but the payloads, which the
-  /// contribution ids name.
-  private static func key(
-    after key: ContentID, _ group: LandingGroup, _ rules: FoldRules
-  ) -> ContentID {
-    var bytes = key.bytes + group.round.littleEndianBytes
-    bytes += Array(rules.rule.rawValue.utf8) + rules.outerRate.littleEndianBytes
-    bytes += rules.momentum.littleEndianBytes + rules.latenessLimit.littleEndianBytes
-    for contribution in group.contributions {
-      bytes += contribution.id.bytes
-      bytes.append(contribution.isRecalled ? 1 : 0)
-    }
-    return ContentID(of: bytes, kind: .merge)
-  }
 }
 
 extension Folding.Recipe {
   /// Everything needed to fold a merge that the ledger has taken apart.
   package init(_ merge: Hanse_V1_Merge, groups: [LandingGroup], in logbook: Logbook) {
     var messages: [ContentID: Hanse_V1_Contribution] = [:]
-    var rules: [UInt32: Hanse_V1_MergeRules] = [:]
     for group in groups {
-      rules[group.rosterVersion] = logbook.roster(version: group.rosterVersion)?.rules.merge
       for contribution in group.contributions {
         messages[contribution.id] = logbook.contribution(contribution.id)?.message
       }
     }
-    self.init(groups: groups, round: merge.frontier.round, messages: messages, rules: rules)
+    self.init(
+      groups: groups, round: merge.frontier.round, messages: messages,
+      rules: logbook.mergeRules(of: groups))
   }
 
   /// What a group is folded under.

@@ -47,6 +47,18 @@ enum HomeCharter {
     else { return nil }
     return merge
   }
+
+  /// The states that the node rests on, but for those whose snapshots are not here any more.
+  static func foundations(_ store: Store) throws -> Hanse_V1_Foundations {
+    guard let bytes = try? store.value(OwnValue.foundations),
+      var message = try? Hanse_V1_Foundations(serializedBytes: bytes)
+    else { return Hanse_V1_Foundations() }
+    let kept = try store.snapshots()
+    message.foundations.removeAll { foundation in
+      ContentID(bytes: foundation.chain).map { !kept.contains($0) } ?? true
+    }
+    return message
+  }
 }
 
 /// Names of the node's own values in the store.
@@ -59,6 +71,7 @@ enum OwnValue {
   static let charter = "charter"
   static let lab = "lab"
   static let bundleEchoes = "bundle-echoes"
+  static let foundations = "foundations"
 }
 
 /// Requests to join that this node's operator has declined: their ids, one after the other.

@@ -1,6 +1,7 @@
 import Checkpoints
 import Identities
 import Ledger
+import Participation
 import Records
 import Storage
 
@@ -24,6 +25,8 @@ public struct HomeCheck {
   public let damages: [Damage]
   /// Where a database that could not be read was put.
   public let aside: String?
+  /// What is not here and why that is as it should be.
+  public let notes: [String]
 
   /// Reads the home back: the store's own check, then every signature and what the entries say of
   /// each other and of the charter.
@@ -34,7 +37,8 @@ public struct HomeCheck {
   ) throws -> HomeCheck {
     do {
       let store = try Store(home: home, readOnly: !repair)
-      let damages = try look(home, store, progress: progress)
+      var notes: [String] = []
+      let damages = try look(home, store, notes: &notes, progress: progress)
       if repair {
         try store.repair(damages)
         // What rests on a log that was cut goes with it, and comes back with it.
@@ -44,18 +48,20 @@ public struct HomeCheck {
       }
       try store.close()
       guard damages.contains(where: { $0.thing == .database }) else {
-        return HomeCheck(damages: damages, aside: nil)
+        return HomeCheck(damages: damages, aside: nil, notes: notes)
       }
       let aside = repair ? try Store.setDatabaseAside(home) : nil
-      return HomeCheck(damages: damages, aside: aside)
+      return HomeCheck(damages: damages, aside: aside, notes: notes)
     } catch StorageError.damaged(let path, let reason) where path == home.database {
       let damage = Damage(thing: .database, reason: reason, isRepairable: true)
-      return HomeCheck(damages: [damage], aside: repair ? try Store.setDatabaseAside(home) : nil)
+      return HomeCheck(
+        damages: [damage], aside: repair ? try Store.setDatabaseAside(home) : nil,
+        notes: [])
     }
   }
 
   private static func look(
-    _ home: HomeLayout, _ store: Store, progress: (String) -> Void
+    _ home: HomeLayout, _ store: Store, notes: inout [String], progress: (String) -> Void
   ) throws -> [Damage] {
     var damages = try store.check(verify: { (try? $0.entry()) != nil }, progress: progress)
     progress("signatures")
@@ -65,11 +71,22 @@ public struct HomeCheck {
         // The daemon writes it again from the store's copy when it starts.
         damages.append(Damage(thing: .charter, reason: fault, isRepairable: true))
       }
-      damages += try HomeReplay(store, found.charter).faults.map { fault in
+      var replayed = try HomeReplay(store, found.charter)
+      damages += replayed.faults.map { fault in
         Damage(
           thing: .entry(lab: fault.lab, sequence: fault.sequence), reason: fault.reason,
           isRepairable: true)
       }.filter { one in !damages.contains { $0.thing == one.thing } }
+      let foundation = try HomeFoundation(store, in: &replayed.logbook, reads: true)
+      if let lowest = foundation.lowest, let fault = foundation.fault {
+        let thing = Damage.Thing.snapshot(root: lowest.chain)
+        damages.removeAll { $0.thing == thing }
+        damages.append(
+          Damage(
+            thing: thing, reason: "it stands for payloads that are not here, and \(fault)",
+            isRepairable: true))
+      }
+      notes = foundation.notes(in: replayed.logbook)
     } catch let error as NodeError {
       damages.append(Damage(thing: .charter, reason: oneLine(error), isRepairable: false))
     }

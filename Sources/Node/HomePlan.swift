@@ -19,6 +19,8 @@ public struct HomePlan: Sendable {
   public var heldOut: [String]
   /// `host:port`, or nil to only dial.
   public var listen: String?
+  /// Whether to fold everything from the charter on instead of from an attested state.
+  public var fromGenesis = false
 
   /// A plan; relative paths are taken from the current folder.
   public init(

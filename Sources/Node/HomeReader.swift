@@ -42,6 +42,7 @@ public actor HomeReader: NodePages {
     if merge == nil, try store.valueNames().contains(OwnValue.head) {
       faults.append("the node's own note of its head cannot be used: the newest attested is shown")
     }
+    let foundation = try HomeFoundation(store, in: &replayed.logbook, reads: false)
     logbook = replayed.logbook
     let settings =
       DurableFile.exists(home.configuration)
@@ -61,7 +62,13 @@ public actor HomeReader: NodePages {
     let key = keys.first { $0.publicKey == seatKey } ?? keys.first
     own = PageWriter.Own(
       name: settings?.lab ?? "?", fingerprint: key?.publicKey.fingerprint ?? "?",
-      declined: (try? Declined.read(store)) ?? [])
+      declined: (try? Declined.read(store)) ?? [],
+      absence: { [store, foundation] state in
+        guard let object = state.object,
+          (try? store.object(object))??.missing.isEmpty != true
+        else { return nil }
+        return foundation.absence(of: state.id) ?? "not here"
+      })
     self.faults = faults
   }
 

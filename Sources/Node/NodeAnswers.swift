@@ -89,7 +89,21 @@ extension NodeCore {
       logbook: logbook, lab: lab, head: head, headRoot: headRoot,
       own: PageWriter.Own(
         name: configuration.lab, fingerprint: participant.key.publicKey.fingerprint,
-        declined: (try? Declined.read(store)) ?? []))
+        declined: (try? Declined.read(store)) ?? [], absence: absence))
+  }
+
+  /// Why a payload is not here, as the node sees it at this moment.
+  private var absence: @Sendable (ContributionState) -> String? {
+    let participant = participant
+    return { state in
+      guard let object = state.object, !participant.heldObjects.contains(object) else {
+        return nil
+      }
+      guard participant.isCovered(state.id), let foundation = participant.foundation else {
+        return "not here yet"
+      }
+      return HomeFoundation.pruned(foundation)
+    }
   }
 
   func statusPage() throws -> StatusPage {

@@ -83,6 +83,10 @@ extension NodeCore {
       return storeBlock(object, index, Array(bytes), from)
     case .serveBlock(let connection, let object, let index):
       return serve(connection, object, index)
+    case .forgetObject(let object): try store.removeObject(object)
+    case .makeSnapshot(let connection, let states): makeSnapshot(connection, states)
+    case .checkSnapshot(let object, let state): checkSnapshot(object, state)
+    case .spareSnapshots(let chains): folding.spare(chains)
     case .keepFeedback(let objects): try pruneFeedback(keeping: objects)
     case .work(let step): offered = step
     case .news(let news): report(news)
@@ -96,6 +100,8 @@ extension NodeCore {
     case .fork(let entry): .fork(StoredEntry(entry))
     case .head(let merge): .value(name: OwnValue.head, bytes: try merge.serializedBytes())
     case .feedback(let object): .value(name: OwnValue.feedback, bytes: object.bytes)
+    case .foundations(let message):
+      .value(name: OwnValue.foundations, bytes: try message.serializedBytes())
     }
   }
 
@@ -155,12 +161,6 @@ extension NodeCore {
       Task { await self?.handle(.blockServed(connection, bytes: count)) }
     }
     return isQueued == true ? nil : .blockServed(connection, bytes: 0)
-  }
-
-  /// Has a payload fetched that was taken to be here and is not.
-  func fetchAgain(_ contribution: ContentID) {
-    guard let object = logbook.contribution(contribution)?.object else { return }
-    handle(.objectDamaged(object))
   }
 
   /// Looks at every payload again and has the damaged ones fetched anew; whether there were any.

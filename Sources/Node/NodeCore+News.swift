@@ -38,6 +38,16 @@ extension NodeCore {
         "stands on merge \(merge.short)", metadata: ["round": "\(round)", "root": "\(root.short)"])
     case .asked(let name, let fingerprint):
       log.notice("\(printable(name)) asks to join", metadata: ["fingerprint": "\(fingerprint)"])
+    case .looksForState(let round):
+      log.notice("far behind: asking for the state of round \(round) instead of all payloads")
+    case .restsOn(let merge, let round, let root):
+      log.notice(
+        "rests on the attested state of merge \(merge.short)",
+        metadata: ["round": "\(round)", "root": "\(root.short)"])
+    case .falseSnapshot(let root, let labs):
+      log.warning(
+        "what came is not the state of root \(root.short)",
+        metadata: ["named by": "\(labs.map { name(of: $0) }.joined(separator: ", "))"])
     case .differentRoots(let merge, let own, let other, let lab):
       alarm("\(NodeError.differentRoots(merge: merge, own: own, other: other, lab: lab))")
     case .cannotSign(let reason): log.error("an entry could not be signed: \(reason)")
@@ -78,6 +88,7 @@ extension NodeCore {
     case .newKey:
       "waiting for the members to approve this lab's key "
         + participant.key.publicKey.fingerprint
+    case .catchingUp(let round): "catching up with round \(round): " + participant.catchingUp
     case .ownLog: "waiting for other labs to confirm where this lab's log ends"
     case .labs(let needed, let present): "waiting for \(needed) labs, there are \(present)"
     case .attestations: "waiting for the other labs' attestations"

@@ -28,6 +28,7 @@ actor NodeCore {
   nonisolated let store: Store
   nonisolated let layout: AdapterLayout
   nonisolated let payloads: Payloads
+  nonisolated let folding: Folding
   nonisolated let membership: Membership
   nonisolated let log: Logger
 
@@ -71,20 +72,21 @@ actor NodeCore {
     charter = found.charter
     layout = try AdapterShapes.layout(of: charter)
     payloads = Payloads(store: store, layout: layout)
+    folding = try Folding(charter: charter, store: store)
     var replayed = try HomeReplay(store, charter)
     attention = try Self.mend(home, store, replayed, found, log)
     let stored = HomeCharter.head(store, in: &replayed.logbook)
     let participant = Participant(
-      charter: charter, keys: Keyring(keys), lab: noted,
-      settings: Participant.Settings(
-        name: configuration.lab, software: Self.software, trains: configuration.trains ?? true,
-        contacts: (configuration.contacts ?? []).compactMap { Contact(text: $0) }),
+      charter: charter, keys: Keyring(keys), lab: noted, settings: configuration.settings,
       position: Participant.Position(
         logbook: replayed.logbook, head: stored,
-        held: try store.objects().filter { try store.object($0)?.missing.isEmpty ?? false }),
+        held: try store.objects().filter { try store.object($0)?.missing.isEmpty ?? false },
+        foundations: try HomeCharter.foundations(store)),
       generator: SeededGenerator(seed: systemRandomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }),
       at: Self.moment)
     self.participant = participant
+    // Before anything is folded, and older states are pruned.
+    folding.spare(participant.foundations.map(\.chain))
     lab = participant.lab
     membership = Membership([:])
     try store.commit([

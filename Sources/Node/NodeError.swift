@@ -50,7 +50,8 @@ public enum NodeError: Error, CustomStringConvertible {
       "the charter in this home is not valid: \(reason)\nhint: restore charter.bin from a member"
     case .missingPayload(let id):
       "the payload of contribution \(id.short) is not here\n"
-        + "hint: it is fetched from the other labs while the daemon runs"
+        + "hint: it is fetched from the other labs while the daemon runs; "
+        + "one that was pruned by policy only with keep_payloads = \"all\" in hanse.toml"
     case .bundle(let reason, let hint): "\(reason)\nhint: \(hint)"
     case .recovery(let reason, let hint): "\(reason)\nhint: \(hint)"
     case .notFound(let what): "\(what) is not here"

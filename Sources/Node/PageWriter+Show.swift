@@ -86,8 +86,9 @@ extension PageWriter {
     }
     switch entry.message.payload {
     case .contribution(let message):
-      page.contribution =
-        logbook.contribution(entry.id).map(row) ?? excluded(entry, message)
+      let state = logbook.contribution(entry.id)
+      page.contribution = state.map(row) ?? excluded(entry, message)
+      if let absence = state.flatMap(own.absence) { page.fields.append(.init("payload", absence)) }
       page.fields += [
         .init("steps", "\(message.steps)"), .init("windows", "\(message.examples)"),
         .init("engine", message.engine), .init("codec", message.payload.codec),

@@ -21,6 +21,8 @@ struct PageWriter {
     let fingerprint: String
     /// Requests to join that its operator declined.
     let declined: Set<ContentID>
+    /// Why a contribution's payload is not here; nil when it is.
+    var absence: @Sendable (ContributionState) -> String? = { _ in nil }
   }
 
   var federation: Named {

@@ -2,6 +2,7 @@ import Control
 import FoundationEssentials
 import Identities
 import Ledger
+import Participation
 import Records
 import Storage
 
@@ -22,7 +23,12 @@ struct Replay {
     // Every signature, every link of every chain, every roster change.
     let replayed = try HomeReplay(store, charter)
     var logbook = replayed.logbook
-    let folding = try Folding(charter: charter, store: store, usesSnapshots: fromSeal)
+    let foundation = try HomeFoundation(store, in: &logbook, reads: true)
+    // Where payloads were let go, the replay begins from the state that stands for them.
+    let lowest = foundation.absent > 0 ? foundation.lowest : nil
+    let only: Set<ContentID> =
+      try fromSeal ? Set(store.snapshots()) : Set([lowest?.chain].compactMap { $0 })
+    let folding = try Folding(charter: charter, store: store, only: only)
     var findings = faults
     if replayed.faults.map(\.description).contains(where: { !faults.contains($0) }) {
       findings += replayed.faults.map(\.description)
@@ -41,9 +47,18 @@ struct Replay {
     var folded: [ContentID: ContentID] = [:]
     var merges = Self.attested(in: logbook)
     if !merges.contains(where: { $0.id == head.id }) { merges.append(head) }
+    if let fault = foundation.fault, let lowest {
+      findings.append(
+        "the state of round \(lowest.round), which stands for payloads that are not here: \(fault)")
+    }
+    var beneath = 0
     for merge in merges.sorted(by: { $0.frontier.round < $1.frontier.round }) {
       do {
         folded[merge.id] = try await folding.fold(logbook.recipe(for: merge)).root
+      } catch NodeError.missingPayload(let id)
+        where foundation.fault == nil && foundation.absence(of: id) != nil
+      {
+        beneath += 1
       } catch  where merge.id != head.id && Self.mayCome(error, merge, head) {
         // Others attested what this node had not read all of when it stopped.
         continue
@@ -59,7 +74,20 @@ struct Replay {
     return VerifyPage(
       ok: findings.isEmpty, fromSeal: fromSeal, entries: logbook.entryCount,
       contributions: contributions, rounds: Int(head.frontier.round), head: page,
-      seconds: now() - start, findings: findings)
+      seconds: now() - start, findings: findings,
+      notes: notes(foundation, beneath: beneath, in: logbook))
+  }
+
+  private func notes(
+    _ foundation: HomeFoundation, beneath: Int, in logbook: Logbook
+  ) -> [String]? {
+    var notes = foundation.notes(in: logbook)
+    if beneath > 0 {
+      notes.append(
+        "\(beneath) attested merges beneath it were not replayed; with keep_payloads = \"all\" the "
+          + "daemon fetches the payloads from labs that keep them")
+    }
+    return notes.isEmpty ? nil : notes
   }
 
   /// Whether an attested merge that is not the own head cannot be folded only for want of entries,

@@ -53,7 +53,7 @@ actor RoundRunner {
       } catch let error as TrainerError {
         try await bear(error)
       } catch NodeError.missingPayload(let contribution) {
-        await core.fetchAgain(contribution)
+        await core.handle(.payloadMissing(contribution))
         await core.set(
           .waiting, "the payload of contribution \(contribution.short) is fetched again")
         _ = await core.change()
@@ -150,8 +150,9 @@ actor RoundRunner {
     await core.set(.merging, "round \(merge.frontier.round)")
     let recipe = try await core.recipe(for: merge)
     let folded = try await folding.fold(recipe)
-    await core.handle(.folded(merge, root: folded.root))
+    // The state first: what the node rests on must be there when it says so.
     try await folding.keep(recipe, folded)
+    await core.handle(.folded(merge, root: folded.root))
   }
 
   private func state(of merge: Hanse_V1_Merge) async throws -> Folding.Folded {

@@ -167,7 +167,9 @@ package actor TransferEnd {
     case .verify(let batch, _, _): return .verified(batch: batch)
     case .sendEntries(let id, let lab, let after, _):
       return .entriesSent(id, lab: lab, through: after)
-    case .sendEvidence, .compare: break
+    case .makeSnapshot(let id, _):
+      return .snapshotMade(id, root: nil, object: nil, size: 0)
+    case .sendEvidence, .compare, .snapshotNamed, .snapshotStalled, .snapshotNowhere: break
     }
     return nil
   }

@@ -12,7 +12,9 @@ extension Participant {
       logbook.contributions(ofRound: facts.round).contains(where: { $0.author == lab })
     else { return nil }
     let next = head(upTo: facts.round)
-    guard next.frontier.round == facts.round, prepared != next.id else { return nil }
+    guard next.frontier.round == facts.round, prepared != next.id, isFoldable(next) else {
+      return nil
+    }
     return .ahead(next)
   }
 

@@ -17,7 +17,10 @@ extension Participant {
       if shownRosterVersion != logbook.roster.version || isDue { showRoster() }
       showKeys()
       if !attesters.isEmpty { showRound() }
+      refreshCoverage()
+      noteDistance()
       wantPayloads()
+      catchUp()
       pursueBranches()
       checkOwnLog()
       drain()
@@ -168,11 +171,22 @@ extension Participant {
   }
 
   /// Wants a contribution's payload, or wants it no more.
-  mutating func want(_ state: ContributionState) {
+  ///
+  /// - Parameter isDue: whether its turn has come, should it lie beneath the foundation.
+  mutating func want(_ state: ContributionState, isDue: Bool = false) {
     guard let object = state.object else { return }
     switch state.status {
     case .pending, .admitted:
-      guard !heldObjects.contains(object), wantedObjects.insert(object).inserted else { return }
+      guard !heldObjects.contains(object), !wantedObjects.contains(object) else { return }
+      guard !isPassedOver(state) else {
+        if footing.defers { footing.hasLeft = true }
+        return
+      }
+      guard isDue || !isCovered(state.id), wantedObjects.count < Self.wantedMax else {
+        footing.hasLeft = true
+        return
+      }
+      wantedObjects.insert(object)
       out.append(.findObject(object))
     case .rejected, .refused:
       let isWanted = announcers(of: object).contains {

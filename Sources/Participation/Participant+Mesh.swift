@@ -55,12 +55,22 @@ extension Participant {
       beginObject(object, Array(bytes), from)
     case .storeBlock(let object, let index, let bytes, let from):
       out.append(.storeBlock(object, index: index, bytes: bytes, from: from))
+    case .complete(let object) where object == footing.search?.object: snapshotIsWhole(object)
     case .complete(let object):
-      heldObjects.insert(object)
       wantedObjects.remove(object)
+      guard announced[object] != nil else {
+        // A snapshot that is looked for no longer.
+        out.append(.forgetObject(object))
+        return
+      }
+      heldObjects.insert(object)
       tell(.held(object))
     case .serveBlock(let connection, let object, let index):
       out.append(.serveBlock(connection, object: object, index: index))
+    case .makeSnapshot(let connection, let roots): makeSnapshot(connection, roots)
+    case .snapshotNamed(let root, let object, let labs): snapshotNamed(root, object, by: labs)
+    case .snapshotStalled(let object): snapshotStalled(object)
+    case .snapshotNowhere: snapshotNowhere()
     }
   }
 
@@ -109,10 +119,12 @@ extension Participant {
         throw Refusal(.wrongUse, "it hashes to \(list.id.short)", hint: "")
       }
       // Who sent the right list is not to blame for an announcement of another size, nor for one
-      // that counts no more.
-      let isAnnounced = announcers(of: object).contains {
-        $0.message.payload.size == UInt64(list.byteCount)
-      }
+      // that counts no more, nor is a snapshot that is looked for no longer.
+      let size = UInt64(list.byteCount)
+      let isAnnounced =
+        object == footing.search?.object
+        ? size == charter.snapshotByteCount
+        : announcers(of: object).contains { $0.message.payload.size == size }
       guard isAnnounced else { return unwant(object) }
       out.append(.beginObject(object, list))
     } catch {
@@ -151,6 +163,18 @@ extension Participant {
     }
   }
 
+  /// Notes what the logs announce, what counts no more included: it may count again.
+  mutating func noteWhatWasAnnounced() {
+    for lab in logbook.labs {
+      for entry in logbook.log(of: lab) {
+        guard case .contribution(let message)? = entry.message.payload,
+          let object = ContentID(bytes: message.payload.blockList)
+        else { continue }
+        note(object, announcedBy: entry.id)
+      }
+    }
+  }
+
   mutating func unwant(_ object: ContentID) {
     if wantedObjects.remove(object) != nil { tell(.unwant(object)) }
   }
@@ -158,6 +182,8 @@ extension Participant {
   /// Takes in what storage did with objects.
   mutating func takeObject(_ event: ParticipantEvent) {
     switch event {
+    case .objectFound(let object, let plan) where object == footing.search?.object:
+      tell(.want(object, plan: plan, hints: footing.search?.labs ?? [], urgency: .max))
     case .objectFound(let object, let plan):
       guard wantedObjects.contains(object), let state = announcers(of: object).first else { return }
       tell(.want(object, plan: plan, hints: [state.author], urgency: UInt64(state.round)))
@@ -167,8 +193,16 @@ extension Participant {
       tell(.blockRefused(object, index: index, from: from, reason: reason))
     case .blockNotStored(let object, let index): tell(.blockNotStored(object, index: index))
     case .blockServed(let connection, let bytes): tell(.blockServed(connection, bytes: bytes))
+    case .payloadMissing(let contribution): payloadIsMissing(contribution)
+    case .snapshotMade(let connection, let root, let object):
+      gaveSnapshot(connection, root, object)
+    case .snapshotChecked(let object, let isGood): snapshotChecked(object, isGood: isGood)
+    case .snapshotDamaged(let object):
+      guard object == footing.search?.object else { return }
+      out.append(.findObject(object))
     case .objectDamaged(let object):
       heldObjects.remove(object)
+      tell(.dropped(object))
       for state in announcers(of: object) { want(state) }
     default: break
     }

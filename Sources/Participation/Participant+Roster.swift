@@ -180,6 +180,7 @@ extension Participant {
     self.moment = moment
     try requireSigning()
     try requireNoHindrance()
+    if case .recall(let recall) = change { try requireWithinRetention(recall) }
     var proposal = Hanse_V1_Proposal()
     proposal.makesVersion = logbook.roster.version + 1
     proposal.change = change
@@ -264,6 +265,9 @@ extension Participant {
     guard let before = logbook.proposal(proposal) else { throw Self.noSuchProposal }
     guard !before.approvers.contains(lab), logbook.roster.version < before.message.makesVersion
     else { return }
+    if case .recall(let recall)? = before.message.change {
+      try requireWithinRetention(recall, grace: step)
+    }
     var approval = Hanse_V1_Approval()
     approval.proposal = Data(proposal.bytes)
     try sign(.approval(approval))

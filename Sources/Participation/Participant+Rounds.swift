@@ -31,25 +31,33 @@ extension Participant {
       head = head(upTo: round)
       headRoot = nil
     }
-    if headRoot == nil { return .adopt(head) }
+    if headRoot == nil { return adoption(of: head) ?? .wait(.catchingUp(round: round)) }
     guard isMember else {
       return .wait(logbook.roster.cutoffs[lab] != nil ? .removed : .approval)
     }
     guard signingKey != nil else { return .wait(.newKey) }
     guard maySign else { return .wait(.ownLog) }
     let needed = Int(logbook.roster.rules.round.labsToBegin)
-    // A lab that was removed after the first round began does not make it begin anew.
-    let hasBegun =
-      round > 0 || logbook.contributions(ofRound: 1).contains { $0.status == .admitted }
-    guard hasBegun || logbook.roster.members.count >= needed else {
+    // A lab that was removed after the first round began does not make it begin anew, nor need
+    // whoever comes when the others have begun wait for another.
+    guard round > 0 || highestAdmittedRound > 0 || logbook.roster.members.count >= needed else {
       return .wait(.labs(needed: needed, present: logbook.roster.members.count))
+    }
+    if isCatchingUp { return .wait(.catchingUp(round: logbook.highestRound)) }
+    // What came as a state is the next head; what is cut at its round may fold to another.
+    if let foundation, !footing.covered.isEmpty, round < foundation.round {
+      return .adopt(foundation.merge)
     }
     let view = view
     if idle != view {
       rejectVoidBases()
       if let contribution = nextToJudge() { return .judge(contribution) }
-      if let larger = largerHead() { return .adopt(larger) }
-      idle = view
+      if let larger = largerHead() {
+        if isFoldable(larger) { return .adopt(larger) }
+        missLarger(larger)
+      } else {
+        idle = view
+      }
     }
     if let last, round >= last {
       if measured != head.id { return .measure }
@@ -59,7 +67,7 @@ extension Participant {
     observeLatecomers(before: facts.round)
     if let upTo = rule.leave(facts, now: moment.now) {
       let next = head(upTo: upTo)
-      if next.frontier.round > round { return .adopt(next) }
+      if next.frontier.round > round, let step = adoption(of: next) { return step }
     }
     if let step = ownTraining(facts) { return step }
     if measured != head.id { return .measure }
@@ -79,6 +87,23 @@ extension Participant {
     View(revision: logbook.revision, held: heldRevision, round: round, isQuiet: leftAlone)
   }
 
+  /// A larger head of the same round that cannot be folded here matters only when it stays: the
+  /// next round's is another.
+  private mutating func missLarger(_ merge: Hanse_V1_Merge) {
+    if footing.missed?.merge != merge.id { footing.missed = (merge.id, moment.now) }
+    guard let since = footing.missed?.since,
+      moment.now.seconds(since: since) >= Self.missedSeconds
+    else { return }
+    footing.stuck = merge
+  }
+
+  /// Folding and adopting a merge, if it can be folded from what is here.
+  private mutating func adoption(of merge: Hanse_V1_Merge) -> Step? {
+    if isFoldable(merge) { return .adopt(merge) }
+    footing.stuck = merge
+    return nil
+  }
+
   // MARK: judging
 
   /// A contribution that this lab is to judge and can judge now, the oldest first.
@@ -96,7 +121,7 @@ extension Participant {
           logbook.contribution(id).map { $0.status == .admitted && isHeld($0) } ?? false
         }
       usable[digest] = isUsable
-      if isUsable { return state }
+      if isUsable, isFoldable(state.message.base) { return state }
     }
     return nil
   }
@@ -144,9 +169,9 @@ extension Participant {
       && state.judges.contains(lab) && !state.judgements.contains { $0.judge == lab }
   }
 
-  /// Whether a contribution's payload is here.
+  /// Whether a contribution's payload is here, or a state that stands for it.
   package func isHeld(_ state: ContributionState) -> Bool {
-    state.object.map(heldObjects.contains) ?? false
+    isCovered(state.id) || (state.object.map(heldObjects.contains) ?? false)
   }
 
   /// Signs this lab's verdict, unless it has spoken already.
@@ -188,7 +213,12 @@ extension Participant {
 
   mutating func head(upTo limit: UInt32) -> Hanse_V1_Merge {
     let held = heldObjects
-    return logbook.head(upTo: limit) { $0.object.map(held.contains) ?? false }
+    let covered = footing.covered
+    // What lies beneath the foundation cannot be folded in part.
+    let least = covered.isEmpty ? 0 : footing.lowest?.round ?? 0
+    return logbook.head(upTo: max(limit, least)) { state in
+      covered.contains(state.id) || (state.object.map(held.contains) ?? false)
+    }
   }
 
   /// A head of the same round with more in it, while this node has not built on the old one.
@@ -225,6 +255,7 @@ extension Participant {
     if let feedback = admittedFeedback(in: merge) { changes.append(.feedback(feedback)) }
     out.append(.persist(changes))
     out.append(.keepFeedback(openFeedback))
+    noteAdopted(merge, root: root)
     for lab in logbook.labs {
       if let attestation = logbook.newestAttestation(of: lab) { compareRoot(attestation, by: lab) }
     }
@@ -296,7 +327,7 @@ extension Participant {
 
   /// Training for the round, or another try when every judge has spoken against the last one.
   private func ownTraining(_ facts: RoundRule.Facts) -> Step? {
-    guard settings.trains, abstained != facts.round else { return nil }
+    guard settings.trains, abstained != facts.round, !isTooLateToTrain else { return nil }
     let own = logbook.contributions(ofRound: facts.round).filter { $0.author == lab }
     guard let newest = own.max(by: { $0.message.attempt < $1.message.attempt }) else {
       return .train(round: facts.round, attempt: 1, rejections: [])

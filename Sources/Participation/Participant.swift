@@ -34,6 +34,10 @@ package struct Participant: Sendable {
     package var trains: Bool
     /// Members known from a ticket, before their logs are here.
     package var contacts: [Contact]
+    /// Whether everything is folded from the charter on, however many payloads that takes.
+    package var fromGenesis = false
+    /// Whether payloads are kept beyond the charter's retention, and fetched where they are kept.
+    package var keepsPayloads = false
 
     package init(name: String, software: String, trains: Bool, contacts: [Contact] = []) {
       self.name = name
@@ -51,15 +55,23 @@ package struct Participant: Sendable {
     package var head: Hanse_V1_Merge?
     /// Objects of which nothing is missing.
     package var held: [ContentID]
+    /// The states that it may rest on, each of them durable.
+    package var foundations: Hanse_V1_Foundations
 
-    package init(logbook: Logbook, head: Hanse_V1_Merge?, held: [ContentID]) {
+    package init(
+      logbook: Logbook, head: Hanse_V1_Merge?, held: [ContentID],
+      foundations: Hanse_V1_Foundations = Hanse_V1_Foundations()
+    ) {
       self.logbook = logbook
       self.head = head
       self.held = held
+      self.foundations = foundations
     }
   }
 
   static let waitingMax = 1024
+  /// Objects wanted at a time: what the mesh takes, with room for the snapshot.
+  static let wantedMax = GossipLimits.wantedObjects - 1
   /// Requests of one lab with one ticket that are recorded: a name and addresses set right twice.
   static let requestsPerLab = 3
 
@@ -81,6 +93,9 @@ package struct Participant: Sendable {
   /// Counts the changes of what is held.
   var heldRevision: UInt64 = 0
   var wantedObjects: Set<ContentID> = []
+  /// What this node rests on instead of payloads.
+  var footing: Footing
+  private let written: Hanse_V1_Foundations
   /// Which contributions announced an object: its author's, and whoever's names it too.
   var announced: [ContentID: [ContentID]] = [:]
 
@@ -153,6 +168,9 @@ package struct Participant: Sendable {
       now: moment.now)
     head = position.head ?? logbook.emptyMerge()
     heldObjects = Set(position.held)
+    written = position.foundations
+    footing = Footing(
+      foundations: written.foundations.compactMap { Foundation($0) }, now: moment.now)
     rule = RoundRule(leastGrace: Double(charter.message.round.graceSeconds))
     quietSince = moment.now
     self.moment = moment
@@ -201,7 +219,8 @@ package struct Participant: Sendable {
     case .pace(let pace): tell(.pace(pace))
     case .connected, .disconnected, .dialFailed, .frame: receive(event)
     case .objectFound, .objectBegun, .blockStored, .blockRefused, .blockNotStored, .blockServed,
-      .objectDamaged:
+      .objectDamaged, .payloadMissing, .snapshotMade, .snapshotChecked,
+      .snapshotDamaged:
       takeObject(event)
     case .imported(let entries): verify(imported: entries)
     case .vouched(let lab, let sequence):
@@ -229,6 +248,17 @@ package struct Participant: Sendable {
       guard let fork = logbook.forks[lab] else { continue }
       tell(.forked(lab, sequence: fork.sequence, isFirst: true, from: nil))
     }
-    for id in heldObjects.sorted() { tell(.held(id)) }
+    noteWhatWasAnnounced()
+    refreshCoverage()
+    out.append(.spareSnapshots(footing.foundations.map(\.chain)))
+    resumeSearch(written)
+    for id in heldObjects.sorted() {
+      if announced[id] != nil {
+        tell(.held(id))
+      } else if id != footing.search?.object {
+        // Made for somebody in an earlier life, or announced by an entry that is lost.
+        forget(id)
+      }
+    }
   }
 }

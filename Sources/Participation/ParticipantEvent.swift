@@ -42,6 +42,16 @@ package enum ParticipantEvent: Sendable {
   case pace(Pace)
   /// An object turned out to be damaged on disk and is held no longer.
   case objectDamaged(ContentID)
+  /// A fold needed this contribution's payload, and it is not here.
+  case payloadMissing(ContentID)
+  /// What came of a ``ParticipantDirective/makeSnapshot(_:_:)``: the root whose state it is and the
+  /// object, whole and durable; nil when none of the states is here any more.
+  case snapshotMade(ConnectionID, root: ContentID?, object: ContentID?)
+  /// What came of a ``ParticipantDirective/checkSnapshot(_:_:)``.
+  case snapshotChecked(ContentID, isGood: Bool)
+  /// The object of a snapshot was damaged on disk before it was checked; what is bad is fetched
+  /// again.
+  case snapshotDamaged(ContentID)
 
   // MARK: bundles
   /// Entries came in a file, what they rest on before them.
@@ -120,6 +130,18 @@ package enum ParticipantDirective: Sendable {
   case serveBlock(ConnectionID, object: ContentID, index: UInt32)
   /// Forget what own deltas left unsaid, but for these payloads.
   case keepFeedback([ContentID])
+  /// Take an object off the disk, complete or not.
+  case forgetObject(ContentID)
+
+  // MARK: snapshots
+  /// Make an object of the first of these states whose snapshot is here; answered by
+  /// `snapshotMade`.
+  case makeSnapshot(ConnectionID, [Foundation])
+  /// See whether a complete object is the snapshot of this state, and keep it durably under the
+  /// state's chain if it is; answered by `snapshotChecked`.
+  case checkSnapshot(ContentID, Foundation)
+  /// Let no snapshot go that is called so, whatever else is pruned.
+  case spareSnapshots([ContentID])
 
   // MARK: people and worker
   /// What the worker is to do next.
@@ -139,6 +161,8 @@ package enum Change: Sendable {
   case head(Hanse_V1_Merge)
   /// The own payload whose feedback is used from now on.
   case feedback(ContentID)
+  /// The states that the node may rest on.
+  case foundations(Hanse_V1_Foundations)
 }
 
 /// What the worker is to do next.
@@ -169,6 +193,8 @@ package enum Waiting: Sendable, Equatable {
   case approval
   /// The members have not approved this lab's new key yet.
   case newKey
+  /// The state or the payloads of a round that the others have reached.
+  case catchingUp(round: UInt32)
   /// Too few labs have said where this lab's log ends.
   case ownLog
   /// Too few labs for the first round.
@@ -204,6 +230,12 @@ package enum News: Sendable {
   case ownLogComplete(sequence: UInt64)
   case standsOn(merge: ContentID, round: UInt32, root: ContentID)
   case asked(name: String, fingerprint: String)
+  /// The node is far behind and asks for a state instead of the payloads that lead to it.
+  case looksForState(round: UInt32)
+  /// The state of a merge has come, and is what a quorum attested.
+  case restsOn(merge: ContentID, round: UInt32, root: ContentID)
+  /// These labs named bytes that are not the state of that root.
+  case falseSnapshot(root: ContentID, labs: [LabID])
   /// An entry that was due could not be written.
   case cannotSign(reason: String)
   /// Two entries of this lab's own log stand at one place: it signs no more.

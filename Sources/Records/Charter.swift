@@ -95,3 +95,20 @@ public struct Charter: Sendable {
     else { throw .field("round", "has a number out of range") }
   }
 }
+
+extension Charter {
+  /// Rounds for which payloads are kept; 256 where the charter names none.
+  public var retention: UInt32 {
+    message.merge.retention == 0 ? UInt32(Limits.retentionRounds) : message.merge.retention
+  }
+
+  /// Bytes of the snapshot of a folded state, which follow from the adapter's shape alone:
+  /// Protocol/Merge.md, "State".
+  public var snapshotByteCount: UInt64 {
+    let shape = message.adapter
+    let coordinates = shape.modules.reduce(UInt64(0)) { sum, module in
+      sum + UInt64(shape.rank) * (UInt64(module.inputs) + UInt64(module.outputs))
+    }
+    return 48 + 8 * (2 * UInt64(shape.modules.count) + 2 * coordinates)
+  }
+}

@@ -38,6 +38,9 @@ public enum Limits {
   public static let roundsAboveSealMax = 64
   /// Rounds that a contribution may be late before it weighs nothing.
   public static let latenessMax = 2
+  /// Rounds for which payloads are kept where the charter names no number: about as far back as
+  /// anybody still finds a fault in a contribution.
+  public static let retentionRounds = 256
   /// Contributions that one recall may name.
   public static let recallsMax = 256
   /// Seconds of grace that a change of the rules may set: a week.

@@ -25,6 +25,11 @@ struct Disk {
   private(set) var entries: [Entry] = []
   private(set) var forks: [Entry] = []
   private(set) var head: Hanse_V1_Merge?
+  private(set) var foundations = Hanse_V1_Foundations()
+  /// Chains of the states that are kept, in the order in which they came.
+  private(set) var snapshots: [ContentID] = []
+  /// Those that are not to be pruned.
+  var spared: [ContentID] = []
   /// By block list; those that are not complete are gone after a crash.
   private(set) var objects: [ContentID: Object] = [:]
   /// In the order in which they came.
@@ -43,6 +48,7 @@ struct Disk {
         lengths[entry.lab] = max(lengths[entry.lab] ?? 0, entry.sequence)
       case .head(let merge): head = merge
       case .feedback: break
+      case .foundations(let message): foundations = message
       }
     }
   }
@@ -83,6 +89,19 @@ struct Disk {
   func bytes(of object: ContentID) -> [UInt8]? {
     guard let known = objects[object], known.isComplete else { return nil }
     return known.blocks.flatMap { Array($0 ?? Data()) }
+  }
+
+  mutating func remove(_ object: ContentID) {
+    objects[object] = nil
+    objectOrder.removeAll { $0 == object }
+  }
+
+  /// Keeps a state, and prunes all but the last few and those to be spared.
+  mutating func keep(_ chain: ContentID) {
+    snapshots.removeAll { $0 == chain }
+    snapshots.append(chain)
+    let last = snapshots.suffix(4)
+    snapshots.removeAll { !last.contains($0) && !spared.contains($0) }
   }
 
   var complete: [ContentID] { objectOrder.filter { objects[$0]?.isComplete == true } }

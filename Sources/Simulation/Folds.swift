@@ -4,6 +4,7 @@ import FoundationEssentials
 import Identities
 import Ledger
 import Merging
+import Participation
 import Records
 
 /// The folds of all nodes of a world, each done once.
@@ -15,7 +16,7 @@ struct Folds {
   let layout: AdapterLayout
   private let rules: FoldRules
   private let start: FoldState
-  private let startKey: ContentID
+  private let charter: Charter
   private var states: [ContentID: FoldState] = [:]
   private var roots: [ContentID: ContentID] = [:]
   private var deltas: [ContentID: Result<Delta, DeltaError>] = [:]
@@ -24,7 +25,7 @@ struct Folds {
     self.layout = layout
     rules = try FoldRules(charter.message.merge)
     start = FoldState.start(layout: layout, seed: Array(charter.message.adapter.seed))
-    startKey = ContentID(of: charter.bytes, kind: .merge)
+    self.charter = charter
   }
 
   /// The delta of a contribution from its payload's bytes.
@@ -54,10 +55,9 @@ struct Folds {
     _ groups: [LandingGroup],
     delta: (inout Folds, ContentID) throws -> Delta
   ) throws -> ContentID {
-    var key = startKey
+    let chain = names(of: groups)
     var state = start
-    for group in groups {
-      key = Self.key(after: key, group)
+    for (group, key) in zip(groups, chain.dropFirst()) {
       if let known = states[key] {
         state = known
         continue
@@ -74,19 +74,52 @@ struct Folds {
         }, rules: rules)
       states[key] = state
     }
+    let key = chain[chain.count - 1]
     if let root = roots[key] { return root }
     let root = state.root
     roots[key] = root
     return root
   }
 
-  private static func key(after key: ContentID, _ group: LandingGroup) -> ContentID {
-    var bytes = key.bytes + group.round.littleEndianBytes
-    for contribution in group.contributions {
-      bytes += contribution.id.bytes
-      bytes.append(contribution.isRecalled ? 1 : 0)
-      bytes += contribution.landingRound.littleEndianBytes
-    }
-    return ContentID(of: bytes, kind: .merge)
+  /// Payloads that a node needs for a fold and has not: those that land after the last state that
+  /// it keeps.
+  func lacking(_ groups: [LandingGroup], at node: SimulatedNode) -> [ContentID] {
+    let chain = names(of: groups)
+    let first = chain.lastIndex { node.disk.snapshots.contains($0) } ?? 0
+    return groups[first...].flatMap(\.contributions).filter { contribution in
+      guard !contribution.isRecalled else { return false }
+      let object = node.participant?.logbook.contribution(contribution.id)?.object
+      return object.flatMap { node.disk.objects[$0] }?.isComplete != true
+    }.map(\.id)
+  }
+
+  private func names(of groups: [LandingGroup]) -> [ContentID] {
+    let rules = groups.map { ($0.rosterVersion, charter.message.merge) }
+    return LandingGroup.chain(
+      groups, of: charter, under: Dictionary(rules, uniquingKeysWith: { first, _ in first }))
+  }
+
+  /// What the state of these groups is called.
+  func chain(of groups: [LandingGroup]) -> ContentID {
+    let chain = names(of: groups)
+    return chain[chain.count - 1]
+  }
+
+  /// The snapshot of a state that somebody folded.
+  func snapshot(_ chain: ContentID) -> [UInt8]? { states[chain]?.encoded() }
+
+  /// Whether a state has another root than what somebody folded from the same groups.
+  func contradicts(_ foundation: Foundation) -> Bool {
+    states[foundation.chain].map { $0.root != foundation.root } ?? false
+  }
+
+  /// Whether bytes are the state of a root; from then on it is known.
+  mutating func check(_ bytes: [UInt8], is foundation: Foundation) -> Bool {
+    guard
+      let state = try? FoldState(
+        decoding: bytes, layout: layout, round: foundation.round, root: foundation.root)
+    else { return false }
+    if states[foundation.chain] == nil { states[foundation.chain] = state }
+    return true
   }
 }

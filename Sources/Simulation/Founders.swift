@@ -7,7 +7,7 @@ import Records
 /// The charter of a simulated federation: a base that nobody opens, an adapter of a few numbers.
 enum Founders {
   static func charter(
-    _ keys: some Collection<SigningKey>, _ chance: inout SeededGenerator
+    _ keys: some Collection<SigningKey>, retention: UInt32, _ chance: inout SeededGenerator
   ) throws -> Charter {
     var message = Hanse_V1_Charter()
     message.format = 1
@@ -36,7 +36,7 @@ enum Founders {
     message.merge.outerRateQ16 = 45_875
     message.merge.momentumQ16 = 58_982
     message.merge.latenessLimit = 2
-    message.merge.retention = 256
+    message.merge.retention = retention
     message.judging.toleranceMicronats = 20_000
     message.judging.committee = 16
     message.founders = keys.enumerated().map { index, key in

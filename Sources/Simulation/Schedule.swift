@@ -49,10 +49,17 @@ package struct Schedule: Sendable {
   package var seed: UInt64
   /// What may go wrong.
   package var faults: [Fault]
+  /// Whether labs join, and one comes back, when most rounds are over.
+  package var hasLatecomers: Bool
+  /// Rounds for which the charter has payloads kept.
+  package var retention: UInt32
 
   package init(
-    nodes: Int, rounds: UInt32, seed: UInt64, faults: [Fault] = Fault.allCases
+    nodes: Int, rounds: UInt32, seed: UInt64, faults: [Fault] = Fault.allCases,
+    hasLatecomers: Bool = false, retention: UInt32 = 256
   ) {
+    self.hasLatecomers = hasLatecomers
+    self.retention = retention
     self.nodes = nodes
     self.rounds = rounds
     self.seed = seed
@@ -76,6 +83,12 @@ package struct Outcome: Sendable {
   package var missed: Int
   /// Bytes of blocks received for each byte of the objects they made.
   package var payloadRatio: Double
+  /// States that were fetched instead of the payloads before them.
+  package var statesFetched: Int
+  /// Snapshots that were fetched and turned out to be none.
+  package var falseSnapshots: Int
+  /// Payloads that were let go since no fold needs them any more.
+  package var payloadsLetGo: Int
   /// How long it took in virtual time.
   package var virtualSeconds: Double
   /// Happenings.

@@ -78,7 +78,11 @@ extension World {
       let reached = nodes.map { "\(node.disk.lengths[$0.lab] ?? 0)" }.joined(separator: " ")
       let met = participant.mesh.connectedLabs.compactMap { indexOf[$0] }.sorted()
       let step = Self.words(node.lastStep) + differences(of: node, from: some)
+      let gone = participant.wanted.count { object in
+        !healthy.contains { $0.disk.objects[object]?.isComplete == true }
+      }
       return "\(node.index): round \(participant.round) \(root) \(state) (\(step)), "
+        + "\(participant.catchingUp), \(gone) of them nowhere, "
         + "logs \(reached), connected to \(met)\n   "
     }
     watch.report(
@@ -178,7 +182,9 @@ extension World {
       seed: schedule.seed, trace: trace, roots: heads.count, round: round,
       redundancy: fresh == 0 ? 0 : max(0, Double(counts.entries) / Double(fresh) - 1),
       missed: missed, payloadRatio: fetched == 0 ? 1 : Double(counts.blockBytes) / Double(fetched),
-      virtualSeconds: seconds, happenings: happenings, violations: watch.violations,
+      statesFetched: statesFetched, falseSnapshots: falseSnapshots,
+      payloadsLetGo: payloadsLetGo, virtualSeconds: seconds, happenings: happenings,
+      violations: watch.violations,
       weather: faults.map(\.rawValue) + weatherLog)
   }
 

@@ -75,7 +75,10 @@ struct Watch {
       for bytes in have.objects {
         guard let object = ContentID(bytes: bytes) else { continue }
         if node.disk.objects[object]?.isComplete != true {
-          report("node \(node.index) announces an object that it does not hold", at: seconds)
+          report(
+            "node \(node.index) announces the object \(object.short), which it does not hold "
+              + "(\(node.participant?.isAnnounced(object) == true ? "a payload" : "no payload"))",
+            at: seconds)
         }
       }
     default: break

@@ -84,6 +84,12 @@ extension World {
       storeBlock(node, object, index, bytes, from)
     case .serveBlock(let id, let object, let index): serve(node, id, object, index)
     case .keepFeedback: break
+    case .forgetObject(let object):
+      if node.participant?.isAnnounced(object) == true { payloadsLetGo += 1 }
+      node.disk.remove(object)
+    case .makeSnapshot(let id, let states): makeSnapshot(node, id, states)
+    case .checkSnapshot(let object, let state): checkSnapshot(node, object, state)
+    case .spareSnapshots(let chains): node.disk.spared = chains
     case .work(let step): begin(step, at: node)
     case .news(let news): hear(news, of: node)
     }
@@ -100,8 +106,61 @@ extension World {
       watch.report("node \(node.index) could not sign: \(reason)", at: seconds)
     case .ownFork(let sequence) where node.isHonest:
       watch.report("honest node \(node.index) forked its log at \(sequence)", at: seconds)
+    case .restsOn(_, let round, _):
+      statesFetched += 1
+      weatherLog.append("\(node.name) rests on round \(round)")
+    case .falseSnapshot:
+      falseSnapshots += 1
+      weatherLog.append("\(node.name) was given a false state")
     default: break
     }
+  }
+
+  // MARK: snapshots
+
+  /// A liar that is asked for a state says to have the most wanted, and names what is none.
+  func givesFalseSnapshot(
+    _ node: SimulatedNode, _ id: ConnectionID, _ frame: Hanse_V1_Frame
+  ) -> Bool {
+    guard node.vice == .liars, case .wantSnapshot(let want)? = frame.kind,
+      let root = want.stateRoots.first, let chain = node.disk.snapshots.last,
+      var bytes = folds.snapshot(chain)
+    else { return false }
+    // Liars that stand at one place name one object, so that they have more than one voice.
+    bytes[bytes.count - 1] ^= 1
+    guard let list = try? BlockList(of: bytes) else { return false }
+    node.disk.add(list.id, list, bytes)
+    var answer = Hanse_V1_Frame()
+    answer.snapshotHere.stateRoot = root
+    answer.snapshotHere.object = Data(list.id.bytes)
+    answer.snapshotHere.size = UInt64(bytes.count)
+    send(answer, on: id, from: node)
+    return true
+  }
+
+  /// Makes an object of a state.
+  private func makeSnapshot(_ node: SimulatedNode, _ id: ConnectionID, _ states: [Foundation]) {
+    guard let state = states.first(where: { node.disk.snapshots.contains($0.chain) }),
+      let bytes = folds.snapshot(state.chain)
+    else { return answer(node, .snapshotMade(id, root: nil, object: nil), after: 0.01) }
+    guard let list = try? BlockList(of: bytes) else { return }
+    node.disk.add(list.id, list, bytes)
+    answer(
+      node, .snapshotMade(id, root: state.root, object: list.id), after: node.syncSeconds + 0.05)
+  }
+
+  private func checkSnapshot(_ node: SimulatedNode, _ object: ContentID, _ state: Foundation) {
+    let isGood = node.disk.bytes(of: object).map { folds.check($0, is: state) } ?? false
+    if isGood {
+      if folds.contradicts(state) {
+        watch.report(
+          "node \(node.index) takes a state of round \(state.round) that is not what its merge "
+            + "folds to", at: seconds)
+      }
+      node.disk.spared.append(state.chain)
+      node.disk.keep(state.chain)
+    }
+    answer(node, .snapshotChecked(object, isGood: isGood), after: node.syncSeconds)
   }
 
   // MARK: objects

@@ -14,7 +14,7 @@ extension World {
     guard operatedAt[node.index] != process.participant.logbook.revision else { return }
     operatedAt[node.index] = process.participant.logbook.revision
     let book = process.participant.logbook
-    let open = book.openProposals
+    let open = passable(at: node)
     if let attempt = open.map(\.message.attempt).max() {
       // What most have approved, so that votes do not split: people talk to each other.
       let choices = open.filter { $0.message.attempt == attempt }
@@ -51,8 +51,16 @@ extension World {
     goOn(node)
   }
 
+  /// Open proposals but for those that no node approves any more, beside which others may stand.
+  private func passable(at node: SimulatedNode) -> [OpenProposal] {
+    guard let process = node.process else { return [] }
+    return process.participant.logbook.openProposals.filter {
+      !process.participant.refuses($0)
+    }
+  }
+
   private func propose(_ change: Hanse_V1_Proposal.OneOf_Change, by node: SimulatedNode) {
-    guard node.process?.participant.logbook.openProposals.isEmpty == true else { return }
+    guard node.process != nil, passable(at: node).isEmpty else { return }
     ask(node) { try $0.propose(change, at: $1).directives }
   }
 

@@ -80,7 +80,15 @@ extension World {
       for _ in 0..<4 { add(.flood(node: node.index), at: draw(5, troubleSeconds)) }
     }
     for node in nodes where !node.hasJoined {
-      add(.join(node: node.index), at: draw(10, troubleSeconds * 0.6))
+      let first = schedule.hasLatecomers ? troubleSeconds * 0.5 : 10
+      add(.join(node: node.index), at: draw(first, max(first, troubleSeconds * 0.6)))
+    }
+    if schedule.hasLatecomers, honest.count > 3 {
+      // One of those that began is away for most of it.
+      let node = honest[pick(honest.count)]
+      let began = draw(20, troubleSeconds * 0.3)
+      add(.crash(node: node, quietly: false), at: began)
+      add(.restart(node: node), at: draw(troubleSeconds * 0.6, troubleSeconds * 0.8))
     }
     if faults.contains(.leaves), honest.count > 4 {
       add(.remove(node: honest[pick(honest.count)]), at: draw(10, troubleSeconds))

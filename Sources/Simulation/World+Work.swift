@@ -84,7 +84,7 @@ extension World {
       reason: accepts ? .accepted : .lossRose, before: before, after: after, tokens: 4096)
   }
 
-  private func payload(of state: ContributionState, at node: SimulatedNode) -> [UInt8]? {
+  func payload(of state: ContributionState, at node: SimulatedNode) -> [UInt8]? {
     state.object.flatMap { node.disk.bytes(of: $0) }
   }
 
@@ -136,12 +136,17 @@ extension World {
       guard let groups = try node.process?.participant.landingGroups(of: merge) else { return }
       let book = node.process?.participant.logbook
       watch.folds(groups, of: merge, node, seconds: seconds)
+      if let lacking = folds.lacking(groups, at: node).first {
+        throw Folds.Missing(contribution: lacking)
+      }
       var root = try folds.root(groups) { folds, id in
         guard let state = book?.contribution(id) else { throw Folds.Missing(contribution: id) }
         return try folds.delta(of: id, state.message) { self.payload(of: state, at: node) }
       }
       if node.vice == .liars { root = ContentID(of: root.bytes, kind: .state) }
       watch.folded(merge, groups, root, node, seconds: seconds)
+      // Durable before the head that rests on it.
+      node.disk.keep(folds.chain(of: groups))
       tell(node, .folded(merge, root: root))
     } catch is LedgerError {
       // What was to be folded no longer counts: the node looks for another head.

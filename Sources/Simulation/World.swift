@@ -36,6 +36,10 @@ final class World {
   var happenings = 0
   /// The revision of each node's ledger when its operator last looked.
   var operatedAt: [Int: UInt64] = [:]
+  var entriesNeeded = 0
+  var statesFetched = 0
+  var falseSnapshots = 0
+  var payloadsLetGo = 0
 
   init(_ schedule: Schedule) throws {
     self.schedule = schedule
@@ -49,7 +53,8 @@ final class World {
       keys.append(key)
     }
     let joiners = Self.joiners(schedule, &chance)
-    charter = try Founders.charter(keys.dropLast(joiners), &chance)
+    charter = try Founders.charter(
+      keys.dropLast(joiners), retention: schedule.retention, &chance)
     folds = try Folds(charter: charter, layout: Founders.layout(of: charter))
     watch = Watch()
     blocked = [UInt8](repeating: 0, count: count * count)
@@ -70,6 +75,7 @@ final class World {
 
   private static func joiners(_ schedule: Schedule, _ chance: inout SeededGenerator) -> Int {
     let roll = chance.nextUnit()
+    if schedule.hasLatecomers { return 1 + schedule.nodes / 8 }
     guard schedule.faults.contains(.joins), schedule.nodes > 3, roll < 0.6 else { return 0 }
     return 1 + Int(roll / 0.6 * Double(schedule.nodes) / 5)
   }
@@ -120,6 +126,7 @@ final class World {
     case .frame(let index, let life, let wire, let id, let frame):
       guard nodes[index].life == life, wires[wire].isOpen else { return }
       mark(time, UInt64(index), id.number)
+      guard !givesFalseSnapshot(nodes[index], id, frame) else { return }
       tell(nodes[index], .frame(id, frame))
     case .tick(let index, let life):
       guard nodes[index].life == life else { return }
@@ -189,7 +196,9 @@ final class World {
       name: node.name, software: "hanse-sim", trains: true, contacts: node.contacts)
     var participant = Participant(
       charter: charter, keys: Keyring([node.key]), settings: settings,
-      position: Participant.Position(logbook: logbook, head: head, held: node.disk.complete),
+      position: Participant.Position(
+        logbook: logbook, head: head, held: node.disk.complete,
+        foundations: node.disk.foundations),
       generator: SeededGenerator(seed: chance.next()), at: node.moment(time))
     participant.read(entriesWith: reader)
     node.process = Process(participant)

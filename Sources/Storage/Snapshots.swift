@@ -45,6 +45,12 @@ extension Store {
     if !DurableFile.exists(path) { try CheckedFile.write(bytes, to: path) }
   }
 
+  /// Writes the state with a root over whatever is there under its name.
+  public func replaceSnapshot(_ root: ContentID, _ bytes: [UInt8]) throws(StorageError) {
+    if readOnly { throw .readOnly }
+    try CheckedFile.write(bytes, to: home.snapshot(root.description))
+  }
+
   /// The state with a root; nil when it is not kept. Throws when the file is damaged.
   public func readSnapshot(_ root: ContentID) throws(StorageError) -> [UInt8]? {
     try CheckedFile.read(home.snapshot(root.description))

@@ -42,6 +42,12 @@ struct HanseSim: ParsableCommand {
         + Fault.allCases.map(\.rawValue).joined(separator: ","), valueName: "list"))
   var faults = "all"
 
+  @Flag(help: "Have labs join, and one come back, when most rounds are over.")
+  var latecomers = false
+
+  @Option(help: ArgumentHelp("Rounds for which payloads are kept.", valueName: "rounds"))
+  var retention: UInt32 = 256
+
   @Flag(help: "Write one JSON document instead of lines.")
   var json = false
 
@@ -54,6 +60,9 @@ struct HanseSim: ParsableCommand {
     }
     guard (1...10_000_000).contains(schedules) else {
       throw ValidationError("--schedules is \(schedules); give 1 to 10000000")
+    }
+    guard (1...1_000_000).contains(retention) else {
+      throw ValidationError("--retention is \(retention); give 1 to 1000000")
     }
     _ = try chosen()
   }
@@ -80,7 +89,8 @@ struct HanseSim: ParsableCommand {
     var failures: [UInt64] = []
     for number in 0..<UInt64(schedules) {
       let schedule = Schedule(
-        nodes: nodes, rounds: rounds, seed: seed &+ number, faults: chosen)
+        nodes: nodes, rounds: rounds, seed: seed &+ number, faults: chosen,
+        hasLatecomers: latecomers, retention: retention)
       let outcome = try Simulator.run(schedule)
       if !outcome.passed { failures.append(outcome.seed) }
       if json {

@@ -92,7 +92,9 @@ enum Lines {
     }
     text +=
       "hint: replay it with: hanse-sim --nodes \(schedule.nodes) --rounds \(schedule.rounds) "
-      + "--seed \(outcome.seed) --faults \(faults)\n"
+      + "--seed \(outcome.seed) --faults \(faults)"
+      + (schedule.hasLatecomers ? " --latecomers" : "")
+      + (schedule.retention == 256 ? "\n" : " --retention \(schedule.retention)\n")
     complain(text)
   }
 

@@ -35,7 +35,7 @@ struct Fsck: AsyncParsableCommand {
     let report = CheckReport(
       damages: check.damages.map {
         CheckReport.Item(text: "\($0)", repaired: repair && $0.isRepairable)
-      }, aside: check.aside)
+      }, aside: check.aside, notes: check.notes.isEmpty ? nil : check.notes)
     try Speech.say(report, json: page.json) { report, _ in report.lines(repair: repair) }
     if report.damages.contains(where: { !$0.repaired }) {
       throw SilentEnd(code: ControlError.Kind.refused.exitCode)
@@ -54,9 +54,12 @@ struct CheckReport: Page {
   var damages: [Item]
   /// Where the database was put that could not be read.
   var aside: String?
+  /// What is not here and why that is as it should be.
+  var notes: [String]?
 
   func lines(repair: Bool) -> [String] {
-    if damages.isEmpty { return ["nothing is damaged"] }
+    let notes = (notes ?? []).map { PlainText.escape($0, limit: 300) }
+    if damages.isEmpty { return ["nothing is damaged"] + notes }
     let lines = damages.map {
       ($0.repaired ? "ready to be fetched again: " : "damaged: ")
         + PlainText.escape($0.text, limit: 600)
@@ -64,7 +67,7 @@ struct CheckReport: Page {
     let moved = aside.map {
       ["the database is now \(PlainText.escape($0)), its payloads beside it"]
     }
-    return lines + (moved ?? [])
+    return lines + (moved ?? []) + notes
       + (repair ? [] : ["", "stop the daemon and run `hanse fsck --repair`"])
   }
 }

@@ -23,13 +23,21 @@ struct Join: AsyncParsableCommand {
   @Argument(help: "The line that `hanse invite` printed.")
   var ticket: String
 
+  @Flag(
+    help:
+      "Fold everything from the charter on, not from a state that a quorum attested (from_genesis)."
+  )
+  var fromGenesis = false
+
   @OptionGroup var home: HomeOptions
   @OptionGroup var plan: PlanOptions
   @OptionGroup var page: PageOptions
 
   func run() async throws {
+    var wanted = plan.plan(home: home.layout)
+    wanted.fromGenesis = fromGenesis
     let result = try await Joining.join(
-      ticket: ticket, plan: plan.plan(home: home.layout), progress: { Speech.note($0) })
+      ticket: ticket, plan: wanted, progress: { Speech.note($0) })
     let joined = Joined(
       federation: result.federation.description, federationName: result.federationName,
       lab: result.lab.description, labName: plan.name, fingerprint: result.fingerprint,

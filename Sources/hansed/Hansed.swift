@@ -34,6 +34,9 @@ struct Hansed: AsyncParsableCommand {
   @Option(help: ArgumentHelp("End once this round is over.", valueName: "round"))
   var stopAfterRound: UInt32?
 
+  @Flag(help: "Fold everything from the charter on, not from a state that a quorum attested.")
+  var fromGenesis = false
+
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
     let folder =
@@ -45,7 +48,9 @@ struct Hansed: AsyncParsableCommand {
         throw StorageError.system(operation: "read", path: config, number: errno)
       }
       try await Daemon.run(
-        Daemon.Options(home: folder, configuration: config, lastRound: stopAfterRound))
+        Daemon.Options(
+          home: folder, configuration: config, lastRound: stopAfterRound,
+          fromGenesis: fromGenesis))
     } catch {
       let lines = "\(error)".split(separator: "\n", maxSplits: 1).map(String.init)
       Self.complain("error: \(lines.first ?? "unknown")\n")

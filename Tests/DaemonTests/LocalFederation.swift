@@ -15,12 +15,15 @@ final class LocalFederation {
   }
 
   let folder: String
-  let labs: [String]
+  private(set) var labs: [String]
+  /// What the founder's charter says beside the usual.
+  private let rules: [String]
   private(set) var daemons: [String: Process] = [:]
 
   /// Makes the homes and enrols every lab; the daemons run when it returns.
-  init(labs: [String] = ["de", "fr", "es"]) throws {
+  init(labs: [String] = ["de", "fr", "es"], rules: [String] = []) throws {
     self.labs = labs
+    self.rules = rules
     var template = Array("/tmp/hanse-labs-XXXXXX".utf8CString)
     folder = String(cString: mkdtemp(&template))
     try TinyModel.write(to: folder + "/model")
@@ -31,6 +34,7 @@ final class LocalFederation {
   /// listens, and what the ticket said of the first leads nowhere any more.
   init(apart labs: [String]) throws {
     self.labs = labs
+    rules = []
     var template = Array("/tmp/hanse-labs-XXXXXX".utf8CString)
     folder = String(cString: mkdtemp(&template))
     try TinyModel.write(to: folder + "/model")
@@ -60,6 +64,12 @@ final class LocalFederation {
   /// A lab's home.
   func home(_ lab: String) -> HomeLayout { HomeLayout(folder + "/" + lab) }
 
+  /// Has one more lab join, and starts it when it has been approved.
+  func add(_ lab: String, _ options: [String] = []) throws {
+    labs.append(lab)
+    try enrol(lab, labs.count - 1, options: options)
+  }
+
   /// What a lab brings along.
   private func own(_ lab: String, _ index: Int) throws -> [String] {
     let text = "\(folder)/\(lab).jsonl"
@@ -70,22 +80,25 @@ final class LocalFederation {
     ]
   }
 
-  private func join(_ lab: String, _ index: Int) throws {
+  private func join(_ lab: String, _ index: Int, _ options: [String] = []) throws {
     let ticket = try succeed(["invite", "--home", home(labs[0]).path]).output
     try succeed(
-      ["join", ticket.trimmingCharacters(in: .whitespacesAndNewlines)] + own(lab, index))
+      ["join", ticket.trimmingCharacters(in: .whitespacesAndNewlines)] + own(lab, index) + options)
   }
 
-  private func enrol(_ lab: String, _ index: Int, toBegin: Int? = nil) throws {
+  private func enrol(
+    _ lab: String, _ index: Int, toBegin: Int? = nil, options: [String] = []
+  ) throws {
     if index == 0 {
       try succeed(
         ["init", "--federation", "labs", "--labs-to-begin", "\(toBegin ?? labs.count)"]
           + ["--rank", "4", "--alpha", "8", "--local-steps", "3", "--batch", "2", "--length", "32"]
-          + ["--grace", "2", "--learning-rate", "0.01", "--tolerance", "0.5"] + own(lab, index))
+          + ["--grace", "2", "--learning-rate", "0.01", "--tolerance", "0.5"] + rules
+          + own(lab, index))
       try start(lab)
       return
     }
-    try join(lab, index)
+    try join(lab, index, options)
     try start(lab)
     for member in labs[..<index] {
       try wait("\(member) has the request of \(lab), or its admission") {

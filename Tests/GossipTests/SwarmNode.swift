@@ -36,6 +36,12 @@ struct SwarmNode {
   /// Requests for blocks are taken and never answered.
   var withholds = false
   var compared = 0
+  /// Which object the state of a root is, as this node has it or says so.
+  var snapshots: [ContentID: ContentID] = [:]
+  /// What a wanted state's object is in truth.
+  var trueSnapshot: ContentID?
+  var snapshotsWrong = 0
+  var foundNoSnapshot = false
 
   init(index: Int, key: SigningKey, federation: ContentID, seed: UInt64) {
     self.index = index
@@ -90,6 +96,8 @@ struct SwarmNode {
       guard let ours = entry(head.lab, head.sequence), ours.id != head.entry else { return [] }
       return [.send(id, frame(of: [ours]))]
     case .storeBlockList, .storeBlock, .complete, .serveBlock: return carryOutBlock(directive)
+    case .makeSnapshot, .snapshotNamed, .snapshotStalled, .snapshotNowhere:
+      return carryOutSnapshot(directive)
     case .dial, .close, .send: return []
     }
   }
@@ -123,6 +131,21 @@ struct SwarmNode {
     return [.appended(entry)]
   }
 
+  private mutating func carryOutSnapshot(_ directive: Directive) -> [Answer] {
+    switch directive {
+    case .makeSnapshot(let id, let roots):
+      let root = roots.first { snapshots[$0] != nil }
+      let object = root.flatMap { snapshots[$0] }
+      let size = object.flatMap { objects[$0]?.size } ?? 0
+      return [.tell(.snapshotMade(id, root: root, object: object, size: size))]
+    case .snapshotNamed(_, let object, let labs):
+      return [.tell(.want(object, plan: nil, hints: labs, urgency: .max))]
+    case .snapshotNowhere: foundNoSnapshot = true
+    default: break
+    }
+    return []
+  }
+
   private mutating func carryOutBlock(_ directive: Directive) -> [Answer] {
     switch directive {
     case .storeBlockList(let object, let bytes, let from):
@@ -142,6 +165,11 @@ struct SwarmNode {
       }
       return [.tell(.blockStored(object, index: index))]
     case .complete(let object):
+      if let trueSnapshot, object != trueSnapshot {
+        snapshotsWrong += 1
+        objects[object] = nil
+        return [.tell(.snapshotWrong(object))]
+      }
       complete.insert(object)
       return [.tell(.held(object))]
     case .serveBlock(let id, let object, let index):

@@ -81,6 +81,24 @@ import Testing
     #expect(again == .known)
   }
 
+  /// Whoever keeps what follows from the logs has to know when it may follow no longer.
+  @Test func whatMayCountNoLongerIsCounted() throws {
+    let forked = try Forked()
+    var book = try forked.stranger()
+    book.settle()
+    let before = book.recounts
+    for entry in forked.attestations { _ = try book.append(entry) }
+    book.settle()
+    #expect(book.recounts == before)
+    _ = try book.append(forked.branch[0])
+    book.settle()
+    let forkedOnce = book.recounts
+    #expect(forkedOnce > before)
+    for entry in forked.branch[1...] { _ = try book.append(entry) }
+    book.settle()
+    #expect(book.recounts > forkedOnce)
+  }
+
   @Test func withoutAQuorumEachKeepsWhatItSawAndNeitherCounts() throws {
     let forked = try Forked(attesters: 1)
     var book = try forked.stranger()

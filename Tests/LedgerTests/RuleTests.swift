@@ -96,6 +96,23 @@ import Testing
     #expect(groups.map(\.contributions.count) == [2, 4])
   }
 
+  /// A state is named by all that was folded into it, the rules included.
+  @Test func aStateHasAnotherNameUnderOtherRules() throws {
+    var (federation, first) = try twoRounds()
+    let head = federation.head()
+    let groups = try federation.book.landingGroups(of: head)
+    let names = federation.book.chain(of: groups)
+    #expect(names.count == 3)
+    let earlier = federation.book.chain(of: try federation.book.landingGroups(of: first))
+    #expect(Array(names.prefix(2)) == earlier)
+    var rules = federation.book.mergeRules(of: groups)
+    #expect(LandingGroup.chain(groups, of: federation.charter, under: rules) == names)
+    rules[2]?.outerRateQ16 += 1
+    let others = LandingGroup.chain(groups, of: federation.charter, under: rules)
+    #expect(Array(others.prefix(2)) == earlier)
+    #expect(others[2] != names[2])
+  }
+
   @Test func whateverOrderTheEntriesComeInTheGroupsAreTheSame() throws {
     var (federation, _) = try twoRounds()
     let head = federation.head()

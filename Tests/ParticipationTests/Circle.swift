@@ -195,7 +195,7 @@ struct Circle {
           switch change {
           case .append(let entry): kept[index].append(entry)
           case .fork(let entry): evidence[index].append(entry)
-          case .head, .feedback: break
+          case .head, .feedback, .foundations: break
           }
         }
       case .send(let id, let frame):

@@ -43,6 +43,65 @@ import Testing
     #expect(outcome.redundancy < 1)
   }
 
+  /// Labs that join, and one that comes back, when most rounds are over; payloads are let go.
+  @Test(arguments: UInt64(1)...(isFull ? 60 : 6), [2, 256] as [UInt32])
+  func latecomersArrive(seed: UInt64, retention: UInt32) throws {
+    try expectGood(
+      Schedule(nodes: 6, rounds: 10, seed: seed, hasLatecomers: true, retention: retention))
+  }
+
+  /// A joiner concludes of forked logs and removed labs what those do that were there.
+  @Test func whoStartsFromAStateJudgesForksAndRemovalsLikeTheOthers() throws {
+    var amongForks = 0
+    for seed in UInt64(1)...(Self.isFull ? 60 : 12) {
+      let schedule = Schedule(
+        nodes: 7, rounds: 8, seed: seed, faults: [.equivocators, .leaves, .partitions, .crashes],
+        hasLatecomers: true, retention: seed % 2 == 0 ? 2 : 256)
+      let outcome = try Simulator.run(schedule)
+      #expect(outcome.passed, "seed \(seed): \(outcome.violations) \(outcome.weather)")
+      let forks = outcome.weather.contains { $0.hasSuffix("equivocators") }
+      if forks { amongForks += outcome.statesFetched }
+    }
+    #expect(amongForks > 0)
+  }
+
+  @Test func whoComesLateTakesAStateAndNotThePayloads() throws {
+    let schedule = Schedule(nodes: 5, rounds: 12, seed: 2, faults: [], hasLatecomers: true)
+    let outcome = try Simulator.run(schedule)
+    #expect(outcome.passed, "\(outcome.violations)")
+    #expect(outcome.roots == 1)
+    #expect(outcome.statesFetched >= 1)
+    #expect(outcome.payloadsLetGo == 0)
+  }
+
+  /// More entries than any log may have in one round.
+  @Test func aLongHistoryIsCaughtUpWith() throws {
+    let schedule = Schedule(nodes: 4, rounds: 40, seed: 3, faults: [], hasLatecomers: true)
+    let outcome = try Simulator.run(schedule)
+    #expect(outcome.passed, "\(outcome.violations)")
+    #expect(outcome.statesFetched >= 1)
+  }
+
+  @Test func whatIsBeyondTheRetentionIsLetGo() throws {
+    let schedule = Schedule(nodes: 5, rounds: 12, seed: 2, faults: [], retention: 4)
+    let outcome = try Simulator.run(schedule)
+    #expect(outcome.passed, "\(outcome.violations)")
+    #expect(outcome.payloadsLetGo > 0)
+  }
+
+  @Test func falseSnapshotsAreSurvived() throws {
+    var lies = 0
+    // Two liars among eight founders are sometimes half of those who are asked.
+    for seed in UInt64(1)...6 {
+      let schedule = Schedule(
+        nodes: 10, rounds: 6, seed: seed, faults: [.liars], hasLatecomers: true)
+      let outcome = try Simulator.run(schedule)
+      #expect(outcome.passed, "seed \(seed): \(outcome.violations)")
+      lies += outcome.falseSnapshots
+    }
+    #expect(lies > 0)
+  }
+
   @Test func theSameSeedGivesTheSameTrace() throws {
     let schedule = Schedule(nodes: 6, rounds: 2, seed: 7)
     let first = try Simulator.run(schedule)

@@ -9,4 +9,5 @@ cd "$(dirname "$0")/../.."
 protoc --plugin=protoc-gen-swift="$1" \
   --swift_opt=Visibility=Public --swift_opt=FileNaming=DropPath \
   --swift_out=../Sources/Records/Generated -I . \
-  hanse/v1/bundle.proto hanse/v1/charter.proto hanse/v1/entry.proto hanse/v1/wire.proto
+  hanse/v1/bundle.proto hanse/v1/charter.proto hanse/v1/entry.proto hanse/v1/home.proto \
+  hanse/v1/wire.proto

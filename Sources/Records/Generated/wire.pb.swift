@@ -122,6 +122,22 @@ public nonisolated struct Hanse_V1_Frame: Sendable {
     set {kind = .neighbour(newValue)}
   }
 
+  public var wantSnapshot: Hanse_V1_WantSnapshot {
+    get {
+      if case .wantSnapshot(let v)? = kind {return v}
+      return Hanse_V1_WantSnapshot()
+    }
+    set {kind = .wantSnapshot(newValue)}
+  }
+
+  public var snapshotHere: Hanse_V1_SnapshotHere {
+    get {
+      if case .snapshotHere(let v)? = kind {return v}
+      return Hanse_V1_SnapshotHere()
+    }
+    set {kind = .snapshotHere(newValue)}
+  }
+
   public var joinRequest: Hanse_V1_JoinRequest {
     get {
       if case .joinRequest(let v)? = kind {return v}
@@ -152,6 +168,8 @@ public nonisolated struct Hanse_V1_Frame: Sendable {
     case goodbye(Hanse_V1_Goodbye)
     case have(Hanse_V1_Have)
     case neighbour(Hanse_V1_Neighbour)
+    case wantSnapshot(Hanse_V1_WantSnapshot)
+    case snapshotHere(Hanse_V1_SnapshotHere)
     case joinRequest(Hanse_V1_JoinRequest)
     case joinAnswer(Hanse_V1_JoinAnswer)
 
@@ -317,6 +335,40 @@ public nonisolated struct Hanse_V1_Part: Sendable {
   public init() {}
 }
 
+/// Asks for the folded state behind the first of these roots that can be given.
+public nonisolated struct Hanse_V1_WantSnapshot: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the most wanted first
+  public var stateRoots: [Data] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Where a state may be fetched: its bytes are this object.
+public nonisolated struct Hanse_V1_SnapshotHere: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// empty: none of the states asked for can be given
+  public var stateRoot: Data = Data()
+
+  /// content id of the block list of the snapshot
+  public var object: Data = Data()
+
+  /// bytes
+  public var size: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Hanse_V1_Ping: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -421,7 +473,7 @@ fileprivate nonisolated let _protobuf_package = "hanse.v1"
 
 nonisolated extension Hanse_V1_Frame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Frame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heads\0\u{1}entries\0\u{3}want_entries\0\u{3}want_object\0\u{1}block\0\u{1}ping\0\u{1}pong\0\u{1}goodbye\0\u{1}have\0\u{1}neighbour\0\u{4}\u{5}join_request\0\u{3}join_answer\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heads\0\u{1}entries\0\u{3}want_entries\0\u{3}want_object\0\u{1}block\0\u{1}ping\0\u{1}pong\0\u{1}goodbye\0\u{1}have\0\u{1}neighbour\0\u{3}want_snapshot\0\u{3}snapshot_here\0\u{4}\u{3}join_request\0\u{3}join_answer\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -572,6 +624,32 @@ nonisolated extension Hanse_V1_Frame: SwiftProtobuf.Message, SwiftProtobuf._Mess
           self.kind = .neighbour(v)
         }
       }()
+      case 12: try {
+        var v: Hanse_V1_WantSnapshot?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .wantSnapshot(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .wantSnapshot(v)
+        }
+      }()
+      case 13: try {
+        var v: Hanse_V1_SnapshotHere?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .snapshotHere(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .snapshotHere(v)
+        }
+      }()
       case 16: try {
         var v: Hanse_V1_JoinRequest?
         var hadOneofValue = false
@@ -652,6 +730,14 @@ nonisolated extension Hanse_V1_Frame: SwiftProtobuf.Message, SwiftProtobuf._Mess
     case .neighbour?: try {
       guard case .neighbour(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .wantSnapshot?: try {
+      guard case .wantSnapshot(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .snapshotHere?: try {
+      guard case .snapshotHere(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     }()
     case .joinRequest?: try {
       guard case .joinRequest(let v)? = self.kind else { preconditionFailure() }
@@ -1028,6 +1114,76 @@ nonisolated extension Hanse_V1_Part: SwiftProtobuf.Message, SwiftProtobuf._Messa
   public static func ==(lhs: Hanse_V1_Part, rhs: Hanse_V1_Part) -> Bool {
     if lhs.object != rhs.object {return false}
     if lhs.blocks != rhs.blocks {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Hanse_V1_WantSnapshot: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".WantSnapshot"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}state_roots\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.stateRoots) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.stateRoots.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.stateRoots, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Hanse_V1_WantSnapshot, rhs: Hanse_V1_WantSnapshot) -> Bool {
+    if lhs.stateRoots != rhs.stateRoots {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Hanse_V1_SnapshotHere: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SnapshotHere"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}state_root\0\u{1}object\0\u{1}size\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.stateRoot) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.object) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.stateRoot.isEmpty {
+      try visitor.visitSingularBytesField(value: self.stateRoot, fieldNumber: 1)
+    }
+    if !self.object.isEmpty {
+      try visitor.visitSingularBytesField(value: self.object, fieldNumber: 2)
+    }
+    if self.size != 0 {
+      try visitor.visitSingularUInt64Field(value: self.size, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Hanse_V1_SnapshotHere, rhs: Hanse_V1_SnapshotHere) -> Bool {
+    if lhs.stateRoot != rhs.stateRoot {return false}
+    if lhs.object != rhs.object {return false}
+    if lhs.size != rhs.size {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
