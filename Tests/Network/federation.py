@@ -33,6 +33,10 @@ class Control(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+# What a daemon says that has just started.
+NOT_YET = ("where its own log ends", "not ready to take requests")
+
+
 def wait(what, holds, seconds=120.0, pause=0.1):
     """Waits until something holds; gives how long that took and what it gave."""
     start = time.monotonic()
@@ -76,8 +80,8 @@ class Federation:
             self.hanse(lab, ["init", "--federation", "net", "--labs-to-begin", str(self.begin)]
                        + self.rules + own)
         else:
-            ticket = self.hanse(self.names[0], ["invite"]).strip()
-            self.hanse(lab, ["join", ticket] + own)
+            ticket = self.signs(self.names[0], ["invite"]).strip()
+            self.signs(lab, ["join", ticket] + own)
         self.configure(lab, advertise)
         self.start(lab)
         members = [member for member in self.names if member in self.daemons]
@@ -172,6 +176,18 @@ class Federation:
             raise LabError(f"hanse {' '.join(words)} ended with {done.returncode}: "
                            + done.stderr + done.stdout)
         return done.stdout
+
+    def signs(self, lab, words):
+        """What a lab does under its name, once a daemon that has just started may sign."""
+        def done():
+            try:
+                return [self.hanse(lab, words)]
+            except LabError as error:
+                if not any(why in str(error) for why in NOT_YET):
+                    raise
+                return None
+
+        return wait(f"{lab} may sign: hanse {words[0]}", done)[1][0]
 
     def page(self, lab, name, *otherwise):
         """A page of a running daemon; the second argument instead, when it does not answer."""

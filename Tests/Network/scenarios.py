@@ -243,7 +243,7 @@ def change_roster(labs, chance, shown, gone):
         lab = extra[-1]
         own_id(labs, lab)
         stay = [member for member in labs.names if member not in gone and member != lab]
-        labs.hanse(stay[0], ["revoke", lab, "--reason", "leaves"])
+        labs.signs(stay[0], ["revoke", lab, "--reason", "leaves"])
         proposal = [row["id"] for row in labs.page(stay[0], "pending")["proposals"]]
         for member in stay[1:]:
             wait(f"{member} approves the removal of {lab}",
