@@ -18,6 +18,7 @@ extension Mesh {
       forked(lab, sequence, isFirst, from, now)
     case .fetchBranch(let lab, let after, let peer):
       guard let from = route(to: peer) else { return }
+      hasBranchWish = true
       logs[lab]?.branchWanted = BranchWish(
         after: after, limit: UInt32(GossipLimits.entriesPerRequest), from: from)
       pursueEntries(now)
@@ -33,10 +34,11 @@ extension Mesh {
   // MARK: - Own logs
 
   private mutating func adoptHead(_ head: Head, _ now: Instant) {
-    if logs[head.lab] == nil { logs[head.lab] = Log() }
+    if logs[head.lab] == nil { logs[head.lab] = Shared(Log()) }
     logs[head.lab]?.recent = []
-    logs[head.lab]?.append(head)
+    logs[head.lab]?.value.append(head)
     logs[head.lab]?.fork = nil
+    forkedLogs.removeAll { $0 == head.lab }
     logs[head.lab]?.branchWanted = nil
     logs[head.lab]?.roundStart = head.sequence
     noteClaims()
@@ -82,14 +84,17 @@ extension Mesh {
 
   private mutating func appended(_ entry: Entry, _ now: Instant) {
     let head = Head(entry)
-    if logs[head.lab] == nil { logs[head.lab] = Log() }
-    logs[head.lab]?.append(head)
+    if logs[head.lab] == nil { logs[head.lab] = Shared(Log()) }
+    logs[head.lab]?.value.append(head)
     for lab in behind.keys where lab != head.lab { logs[lab]?.deferredUntil = nil }
-    for peer in linkedLabs { pass(entry, head, to: peer, now) }
+    let signed = entry.signed
+    for peer in linked { pass(signed, head, to: peer, now) }
   }
 
   /// Pushes an entry to a peer, or notes that it is to be announced a little later.
-  private mutating func pass(_ entry: Entry, _ head: Head, to lab: LabID, _ now: Instant) {
+  private mutating func pass(
+    _ signed: Hanse_V1_SignedEntry, _ head: Head, to lab: LabID, _ now: Instant
+  ) {
     guard let peer = peers[lab], let id = route(to: lab) else { return }
     let known = peer.known[head.lab]?.sequence ?? 0
     guard known < head.sequence, logs[head.lab]?.fork == nil else { return }
@@ -98,7 +103,7 @@ extension Mesh {
       return announceSoon(to: lab, now)
     }
     var entries = Hanse_V1_Entries()
-    entries.entries = [entry.signed]
+    entries.entries = [signed]
     send(.entries(entries), on: id)
     pushed += 1
     peers[lab]?.known[head.lab] = Known(sequence: head.sequence, entry: head.entry)
@@ -165,20 +170,33 @@ extension Mesh {
 
   /// Finds out anew which logs some peer has more of.
   mutating func noteClaims() {
-    let linked = linkedLabs
-    for lab in logs.keys {
-      let own = logs[lab]?.sequence ?? 0
-      if linked.contains(where: { (peers[$0]?.known[lab]?.sequence ?? 0) > own }) {
-        behind[lab] = true
+    let labs = logs.keys
+    let own = labs.indices.map { logs.value(at: $0)?.sequence ?? 0 }
+    var isBehind = [Bool](repeating: false, count: labs.count)
+    for peer in linkedLabs {
+      guard let known = peers[peer]?.known else { continue }
+      // Both are in the order of the labs.
+      var place = 0
+      for (index, lab) in known.keys.enumerated() {
+        while place < labs.count, labs[place] < lab { place += 1 }
+        guard place < labs.count else { break }
+        if labs[place] == lab, known.value(at: index)?.sequence ?? 0 > own[place] {
+          isBehind[place] = true
+        }
       }
     }
+    for (place, lab) in labs.enumerated() where isBehind[place] { behind[lab] = true }
   }
 
   // MARK: - Asking
 
   /// Asks for what is missing: of each log one request at a time, of each peer one at a time.
   mutating func pursueEntries(_ now: Instant) {
-    for lab in logs.keys(where: { $0.branchWanted != nil }) { pursueBranch(lab, now) }
+    if hasBranchWish {
+      let wished = logs.keys(where: { $0.branchWanted != nil })
+      hasBranchWish = !wished.isEmpty
+      for lab in wished { pursueBranch(lab, now) }
+    }
     guard !behind.isEmpty else { return }
     let linked = linkedLabs
     for lab in behind.keys { pursue(lab, of: linked, now) }

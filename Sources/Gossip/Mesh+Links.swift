@@ -14,7 +14,7 @@ extension Mesh {
     }
     for member in members.values {
       let isNew = !peers.contains(member.lab)
-      if isNew { peers[member.lab] = Peer(lab: member.lab, now: now) }
+      if isNew { peers[member.lab] = Shared(Peer(lab: member.lab, now: now)) }
       guard peers[member.lab]?.addresses != member.addresses else { continue }
       peers[member.lab]?.addresses = member.addresses
       peers[member.lab]?.addressIndex = 0
@@ -24,7 +24,7 @@ extension Mesh {
       let due = now.adding(seconds: jittered(wait))
       peers[member.lab]?.nextDial = due
     }
-    for lab in kept where !logs.contains(lab) { logs[lab] = Log() }
+    for lab in kept where !logs.contains(lab) { logs[lab] = Shared(Log()) }
     noteClaims()
     pursueEntries(now)
   }
@@ -39,10 +39,12 @@ extension Mesh {
     if dialledByUs { peers[lab]?.dialling = nil }
     peers[lab]?.lastAddress = address
     peers[lab]?.lastHeard = now
-    links[id] = Link(
-      id: id, lab: lab, address: address, dialledByUs: dialledByUs, since: now, lastHeard: now,
-      lastUse: now)
+    links[id] = Shared(
+      Link(
+        id: id, lab: lab, address: address, dialledByUs: dialledByUs, since: now, lastHeard: now,
+        lastUse: now))
     peers[lab]?.links.append(id)
+    findRoute(to: lab)
     sendHello(on: id)
     boundVisits(newest: id, now)
     let ids = peers[lab]?.links ?? []
@@ -91,6 +93,7 @@ extension Mesh {
     guard let link = links[id] else { return }
     links[id] = nil
     peers[link.lab]?.links.removeAll { $0 == id }
+    findRoute(to: link.lab)
     serving -= link.serving
     releaseBlocks(askedOn: id)
     if let asking = link.asking, logs[asking.lab]?.askedOf == id {
@@ -213,6 +216,7 @@ extension Mesh {
     }
     links[id]?.greeted = true
     let peer = link.lab
+    findRoute(to: peer)
     peers[peer]?.known.removeAll()
     peers[peer]?.unhelpful.removeAll()
     peers[peer]?.compared.removeAll()

@@ -11,13 +11,9 @@ extension Mesh {
   /// Whether neighbours are kept instead of a connection to every member: the roster alone decides.
   var isSparse: Bool { rosterCount > GossipLimits.fullMeshLabs }
 
-  /// Labs that a connection stands to, greeted or not, in their order.
-  var linkedLabs: [LabID] {
-    guard isSparse else { return peers.keys }
-    var labs: [LabID] = []
-    for lab in links.values.map(\.lab).sorted() where labs.last != lab { labs.append(lab) }
-    return labs
-  }
+  /// Whom to look at for what is done over connections: among more than a full mesh holds only
+  /// those that one stands to. In their order.
+  var linkedLabs: [LabID] { isSparse ? linked : peers.keys }
 
   /// Labs that are neighbours now, in their order.
   public var neighbours: [LabID] {
@@ -181,7 +177,7 @@ extension Mesh {
 
   /// A member that may be dialled now, mostly one that somebody has heard of lately.
   private mutating func candidate(
-    _ now: Instant, where isMeant: (Peer) -> Bool = { _ in true }
+    _ now: Instant, where isMeant: (Shared<Peer>) -> Bool = { _ in true }
   ) -> LabID? {
     let due = peers.keys { peer in
       peer.links.isEmpty && peer.nextDial <= now && peer.bond.isRested(now)
@@ -251,6 +247,7 @@ extension Mesh {
       }
       guard let since = fetch.lonelySince else {
         fetches[object]?.lonelySince = now
+        noteWait(until: now.adding(seconds: GossipLimits.lonelySeconds))
         continue
       }
       guard visits < GossipLimits.fetchVisits,
@@ -260,13 +257,14 @@ extension Mesh {
       guard let lab = hinted ?? candidate(now) else { continue }
       dial(lab, for: .fetch, now)
       fetches[object]?.lonelySince = now
+      noteWait(until: now.adding(seconds: GossipLimits.lonelySeconds))
       visits += 1
     }
   }
 
-  private func hasHolder(_ fetch: ObjectFetch) -> Bool {
+  private func hasHolder(_ fetch: Shared<ObjectFetch>) -> Bool {
     !fetch.inFlight.isEmpty || !fetch.storing.isEmpty
-      || linkedLabs.contains { isHolder($0, of: fetch) && route(to: $0) != nil }
+      || linked.contains { isHolder($0, of: fetch) && route(to: $0) != nil }
   }
 }
 

@@ -33,14 +33,17 @@ extension Mesh {
       for hint in hints where fetches[object]?.hints.contains(hint) == false {
         fetches[object]?.hints.append(hint)
       }
+      noteChange(of: object)
       return orderFetches()
     }
     guard fetches.count < GossipLimits.wantedObjects else { return }
-    var fetch = ObjectFetch(object: object, plan: plan, hints: hints, urgency: urgency)
+    var fetch = Shared(
+      ObjectFetch(object: object, plan: plan, hints: hints, urgency: urgency))
     fetch.place = generator.next()
     fetches[object] = fetch
     orderFetches()
     if fetch.isComplete { finish(object) }
+    noteChange(of: object)
     objectsChanged = true
   }
 
@@ -56,13 +59,15 @@ extension Mesh {
     }.map(\.object)
   }
 
-  private func holders(of fetch: ObjectFetch) -> Int {
+  private func holders(of fetch: Shared<ObjectFetch>) -> Int {
     linkedLabs.count { isHolder($0, of: fetch) && route(to: $0) != nil }
   }
 
   mutating func forget(_ object: ContentID) {
     guard let fetch = fetches[object] else { return }
-    for lab in peers.keys { peers[lab]?.parts[object] = nil }
+    for lab in peers.keys where peers[lab]?.parts.contains(object) == true {
+      peers[lab]?.parts[object] = nil
+    }
     for request in fetch.inFlight.values { release(request.lab) }
     for lab in fetch.storing.values { release(lab) }
     fetches[object] = nil
@@ -76,9 +81,19 @@ extension Mesh {
   }
 
   mutating func release(_ lab: LabID) {
+    // Where there was room, there is no more that may be asked for than before.
+    if blocksInFlight >= GossipLimits.blocksInFlight { allObjectsChanged = true }
     blocksInFlight = max(0, blocksInFlight - 1)
-    guard let out = peers[lab]?.blocksOut else { return }
-    peers[lab]?.blocksOut = max(0, out - 1)
+    guard let peer = peers[lab] else { return }
+    if peer.blocksOut >= rope(of: peer) { allObjectsChanged = true }
+    peers[lab]?.blocksOut = max(0, peer.blocksOut - 1)
+  }
+
+  /// Notes that it may have become possible to ask for something of an object.
+  mutating func noteChange(of object: ContentID) {
+    guard !allObjectsChanged, !changedObjects.contains(object) else { return }
+    changedObjects.append(object)
+    if changedObjects.count > GossipLimits.windowLast { allObjectsChanged = true }
   }
 
   // MARK: - Who has what
@@ -88,7 +103,7 @@ extension Mesh {
     guard held.insert(object) else { return }
     var have = Hanse_V1_Have()
     have.objects = [Data(object.bytes)]
-    for peer in peers.keys {
+    for peer in linked {
       guard let id = route(to: peer) else { continue }
       send(.have(have), on: id)
     }
@@ -101,6 +116,7 @@ extension Mesh {
       peers[lab]?.holds.insert(object)
       guard fetches[object] != nil else { continue }
       fetches[object]?.rested[lab] = nil
+      noteChange(of: object)
       objectsChanged = true
     }
     for part in have.parts.prefix(GossipLimits.partsPerHave) { receivedPart(part, of: lab) }
@@ -118,9 +134,10 @@ extension Mesh {
     for request in fetch.inFlight.values { release(request.lab) }
     fetch.storing.removeAll()
     fetch.inFlight.removeAll()
-    guard fetch.adopt(plan) else { return forget(object) }
+    guard fetch.value.adopt(plan) else { return forget(object) }
     fetches[object] = fetch
     if fetch.isComplete { finish(object) }
+    noteChange(of: object)
     objectsChanged = true
   }
 
@@ -133,6 +150,7 @@ extension Mesh {
     }
     fetches[object]?.stored += 1
     fetches[object]?.failures = 0
+    noteChange(of: object)
     objectsChanged = true
     if fetches[object]?.isComplete == true { finish(object) }
   }
@@ -150,7 +168,9 @@ extension Mesh {
     guard let failures = fetches[object]?.failures else { return }
     fetches[object]?.failures = failures + 1
     let wait = min(GossipLimits.dialLastSeconds, Double(1 << min(failures, 6)))
-    fetches[object]?.pausedUntil = now.adding(seconds: wait)
+    let until = now.adding(seconds: wait)
+    fetches[object]?.pausedUntil = until
+    noteWait(until: until)
   }
 
   private mutating func putBack(_ object: ContentID, _ index: UInt32) {
@@ -158,6 +178,7 @@ extension Mesh {
     fetches[object]?.storing[index] = nil
     if index != GossipLimits.blockListIndex { fetches[object]?.open.insert(index) }
     release(lab)
+    noteChange(of: object)
     objectsChanged = true
   }
 }

@@ -24,7 +24,7 @@ extension Mesh {
     let parts = news.map { object in
       var part = Hanse_V1_Part()
       part.object = Data(object.bytes)
-      part.blocks = Data(fetches[object]?.storedBits ?? [])
+      part.blocks = Data(fetches[object]?.value.storedBits ?? [])
       return (object: object, part: part)
     }
     for lab in linkedLabs {
@@ -42,12 +42,13 @@ extension Mesh {
         || (peers[lab]?.parts.count ?? 0) < GossipLimits.partsPerHave
     else { return }
     peers[lab]?.parts[object] = BlockSet(bits: Array(part.blocks))
+    noteChange(of: object)
     // While nobody has it whole, who has a part also has the list.
     if fetch.plan == nil || !fetch.open.isEmpty { objectsChanged = true }
   }
 
   /// Whether a lab has said, or is said, to have a block.
-  func has(_ lab: LabID, _ index: UInt32, of fetch: ObjectFetch) -> Bool {
+  func has(_ lab: LabID, _ index: UInt32, of fetch: Shared<ObjectFetch>) -> Bool {
     if isHolder(lab, of: fetch) { return true }
     guard let part = peers[lab]?.parts[fetch.object] else { return false }
     return index == GossipLimits.blockListIndex || part.contains(index)
@@ -55,7 +56,7 @@ extension Mesh {
 
   /// The blocks to ask for, the rarest among those connected first; of equally rare ones in their
   /// order from a place that differs from node to node, so that nodes have something to exchange.
-  func openBlocks(of fetch: ObjectFetch) -> [UInt32] {
+  func openBlocks(of fetch: Shared<ObjectFetch>) -> [UInt32] {
     var order: [UInt32] = []
     order.reserveCapacity(fetch.open.count)
     let start = UInt32(fetch.place % UInt64(max(1, fetch.total)))

@@ -9,12 +9,16 @@ extension Mesh {
   /// that somebody has lately heard of. In their order.
   public var presentLabs: [LabID] {
     guard isSparse else { return connectedLabs }
-    return peers.keys.filter { isPresent($0, lastTick) }
+    return peers.keys(where: { isPresent($0, lastTick) })
   }
 
   func isPresent(_ lab: LabID, _ now: Instant) -> Bool {
-    if route(to: lab) != nil { return true }
-    guard let seen = peers[lab]?.lastSeen else { return false }
+    peers[lab].map { isPresent($0, now) } ?? false
+  }
+
+  private func isPresent(_ peer: Shared<Peer>, _ now: Instant) -> Bool {
+    if peer.route != nil { return true }
+    guard let seen = peer.lastSeen else { return false }
     return now.seconds(since: seen) < GossipLimits.presentSeconds
   }
 

@@ -6,11 +6,18 @@ import Records
 /// Blocks asked of peers: of whom, how many at once, and what is done with the answers.
 extension Mesh {
   /// Fills every peer's window with requests, the most urgent object first.
+  ///
+  /// What could not be asked for when this was last done, and of which nothing has changed since,
+  /// is not looked at again.
   mutating func requestBlocks(_ now: Instant) {
-    guard blocksInFlight < GossipLimits.blocksInFlight, !fetchOrder.isEmpty,
-      linkedLabs.contains(where: { route(to: $0) != nil && hasRoom($0, now) })
+    let isWaitOver = waitEnds.map { $0 <= now } ?? false
+    let isAll = allObjectsChanged || isWaitOver || pace != Pace()
+    guard isAll || !changedObjects.isEmpty,
+      blocksInFlight < GossipLimits.blocksInFlight, !fetchOrder.isEmpty,
+      linked.contains(where: { route(to: $0) != nil && hasRoom($0, now) })
     else { return }
-    for object in fetchOrder {
+    if isWaitOver { findWait(after: now) }
+    for object in fetchOrder where isAll || changedObjects.contains(object) {
       guard blocksInFlight < GossipLimits.blocksInFlight else { return }
       if let until = fetches[object]?.pausedUntil, now < until { continue }
       guard fetches[object]?.plan != nil else {
@@ -34,7 +41,7 @@ extension Mesh {
 
   /// Whether labs may be asked that are not known to hold an object: nobody is, and an announcement
   /// may have been missed.
-  private func mayAskStrangers(_ fetch: ObjectFetch, _ now: Instant) -> Bool {
+  private func mayAskStrangers(_ fetch: Shared<ObjectFetch>, _ now: Instant) -> Bool {
     guard fetch.inFlight.isEmpty else { return false }
     guard isSparse else { return true }
     return fetch.lonelySince.map { now.seconds(since: $0) >= GossipLimits.lonelySeconds } ?? false
@@ -86,7 +93,7 @@ extension Mesh {
     var load = Int.max
     var strangers: [ConnectionID] = []
     var holderExists = false
-    for lab in linkedLabs where lab != besides {
+    for lab in linked where lab != besides {
       guard let id = route(to: lab), fetch.allows(lab, index, now: now) else { continue }
       let has = has(lab, index, of: fetch)
       holderExists = holderExists || has
@@ -106,22 +113,41 @@ extension Mesh {
     return strangers.randomElement(using: &generator)
   }
 
-  func isHolder(_ lab: LabID, of fetch: ObjectFetch) -> Bool {
+  func isHolder(_ lab: LabID, of fetch: Shared<ObjectFetch>) -> Bool {
     fetch.hints.contains(lab) || peers[lab]?.holds.contains(fetch.object) == true
   }
 
   private mutating func hasRoom(_ lab: LabID, _ now: Instant) -> Bool {
-    guard let out = peers[lab]?.blocksOut, let window = peers[lab]?.window else { return false }
-    // Who has sent rubbish gets little rope: one block at a time.
-    guard out < (peers[lab]?.faults[.badBlock] == nil ? window : 1) else { return false }
+    guard let peer = peers[lab], peer.blocksOut < rope(of: peer) else { return false }
+    guard pace.bytesPerSecondPerPeer != nil else { return true }
     return peers[lab]?.download.isOpen(at: pace.bytesPerSecondPerPeer, now) == true
+  }
+
+  /// Blocks that may be asked of a peer at once: who has sent rubbish gets one.
+  func rope(of peer: Shared<Peer>) -> Int { peer.faults[.badBlock] == nil ? peer.window : 1 }
+
+  // MARK: - What waiting alone makes possible
+
+  mutating func noteWait(until time: Instant) { waitEnds = min(waitEnds ?? time, time) }
+
+  /// Finds when waiting next makes something possible.
+  private mutating func findWait(after now: Instant) {
+    waitEnds = nil
+    for fetch in fetches.values {
+      if let until = fetch.pausedUntil, now < until { noteWait(until: until) }
+      for until in fetch.rested.values where now < until { noteWait(until: until) }
+      if let since = fetch.lonelySince {
+        let until = since.adding(seconds: GossipLimits.lonelySeconds)
+        if now < until { noteWait(until: until) }
+      }
+    }
   }
 
   private mutating func anyRoom(for object: ContentID, _ now: Instant) -> Bool {
     guard let fetch = fetches[object], download.isOpen(at: pace.bytesPerSecond, now) else {
       return false
     }
-    for lab in linkedLabs {
+    for lab in linked {
       guard isHolder(lab, of: fetch) || peers[lab]?.parts.contains(object) == true,
         route(to: lab) != nil, !(fetch.rested[lab].map { now < $0 } ?? false)
       else { continue }
@@ -141,6 +167,7 @@ extension Mesh {
       count(block.bytes.count, \.wastedBlockBytes, from: lab)
       return fault(.unsolicited, on: id, "a block that was not asked for", now)
     }
+    noteChange(of: object)
     guard let fetch = fetches[object] else {
       return count(block.bytes.count, \.wastedBlockBytes, from: lab)
     }
@@ -185,7 +212,7 @@ extension Mesh {
         : .storeBlock(object, index: block.index, bytes: block.bytes, from: id))
   }
 
-  private func isStillMissing(_ fetch: ObjectFetch, _ index: UInt32) -> Bool {
+  private func isStillMissing(_ fetch: Shared<ObjectFetch>, _ index: UInt32) -> Bool {
     if index == GossipLimits.blockListIndex {
       return fetch.plan == nil && fetch.storing.isEmpty
     }
@@ -207,7 +234,9 @@ extension Mesh {
       objectsChanged = true
       return
     }
-    fetches[object]?.rested[lab] = now.adding(seconds: GossipLimits.notHeldSeconds)
+    let until = now.adding(seconds: GossipLimits.notHeldSeconds)
+    fetches[object]?.rested[lab] = until
+    noteWait(until: until)
     objectsChanged = true
   }
 
@@ -217,6 +246,7 @@ extension Mesh {
     fetches[object]?.inFlight[index] = nil
     fetches[object]?.open.insert(index)
     release(request.lab)
+    noteChange(of: object)
     objectsChanged = true
   }
 
@@ -238,6 +268,7 @@ extension Mesh {
     fetches[object]?.bad[lab, default: []].append(index)
     peers[lab]?.window = 1
     fault(.badBlock, on: id, printable(reason), now)
+    noteChange(of: object)
     objectsChanged = true
   }
 
@@ -290,7 +321,9 @@ extension Mesh {
     if other == nil {
       links[request.link]?.asked.remove(BlockKey(object: object, index: index))
     } else {
-      fetches[object]?.rested[request.lab] = now.adding(seconds: GossipLimits.notHeldSeconds)
+      let until = now.adding(seconds: GossipLimits.notHeldSeconds)
+      fetches[object]?.rested[request.lab] = until
+      noteWait(until: until)
     }
   }
 }

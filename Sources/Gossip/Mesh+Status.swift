@@ -7,7 +7,7 @@ extension Mesh {
     peers.values.map { status(of: $0) }
   }
 
-  private func status(of peer: Peer) -> PeerStatus {
+  private func status(of peer: Shared<Peer>) -> PeerStatus {
     let id = route(to: peer.lab) ?? peer.links.last
     let link = id.flatMap { links[$0] }
     let state: PeerStatus.State =

@@ -27,6 +27,7 @@ extension Mesh {
     announceParts(now)
     if fetchOrder.count > 1 { orderFetches() }
     pursueSnapshot(now)
+    allObjectsChanged = true
     objectsChanged = true
   }
 
@@ -78,7 +79,7 @@ extension Mesh {
     dial(lab, for: .neighbour, now)
   }
 
-  func isDialling(_ peer: Peer, _ now: Instant) -> Bool {
+  func isDialling(_ peer: Shared<Peer>, _ now: Instant) -> Bool {
     peer.dialling.map { now.seconds(since: $0) < GossipLimits.dialLostSeconds } ?? false
   }
 

@@ -7,7 +7,7 @@ import Records
 /// be asked becomes eager.
 extension Mesh {
   /// Whether a peer is pushed a lab's next entry at once.
-  func isEager(_ peer: Peer, for log: LabID, _ now: Instant) -> Bool {
+  func isEager(_ peer: Shared<Peer>, for log: LabID, _ now: Instant) -> Bool {
     if isSparse { return peer.bond.isNeighbour && peer.bond.isEager }
     return log == self.lab || peer.grafted[log].map { now < $0 } ?? false
   }

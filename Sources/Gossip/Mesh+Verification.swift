@@ -116,13 +116,18 @@ extension Mesh {
   mutating func forked(
     _ lab: LabID, _ sequence: UInt64, _ isFirst: Bool, _ from: ConnectionID?, _ now: Instant
   ) {
-    if logs[lab] == nil { logs[lab] = Log() }
+    if logs[lab] == nil { logs[lab] = Shared(Log()) }
     let lowest = min(logs[lab]?.fork ?? .max, sequence)
     logs[lab]?.fork = lowest
+    if !forkedLogs.contains(lab) {
+      forkedLogs.append(lab)
+      forkedLogs.sort()
+    }
     for peer in peers.keys { offerEvidence(to: peer) }
     guard !isFirst, sequence == lowest, sequence > 1, let from else { return }
     let step = GossipLimits.branchStep
     let after = sequence - 1 > step ? sequence - 1 - step : 0
+    hasBranchWish = true
     logs[lab]?.branchWanted = BranchWish(
       after: after, limit: UInt32(sequence - 1 - after), from: from)
     pursueEntries(now)
@@ -130,8 +135,8 @@ extension Mesh {
 
   /// Shows a peer the forks that are known here, once each, if its log reaches so far.
   mutating func offerEvidence(to peer: LabID) {
-    guard let id = route(to: peer) else { return }
-    for lab in logs.keys {
+    guard !forkedLogs.isEmpty, let id = route(to: peer) else { return }
+    for lab in forkedLogs {
       guard let fork = logs[lab]?.fork, peers[peer]?.evidenceSent[lab] != fork,
         (peers[peer]?.known[lab]?.sequence ?? 0) >= fork
       else { continue }

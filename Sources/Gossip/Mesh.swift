@@ -26,9 +26,15 @@ public struct Mesh: Sendable {
   var nextVisit: Instant
   var nextParts: Instant
   /// Every lab whose log is kept.
-  var logs = OrderedTable<LabID, Log>()
-  var peers = OrderedTable<LabID, Peer>()
-  var links = OrderedTable<ConnectionID, Link>()
+  var logs = OrderedTable<LabID, Shared<Log>>()
+  var peers = OrderedTable<LabID, Shared<Peer>>()
+  var links = OrderedTable<ConnectionID, Shared<Link>>()
+  /// Labs that a connection stands to, greeted or not, in their order.
+  var linked: [LabID] = []
+  /// Logs that forked, in the order of their labs.
+  var forkedLogs: [LabID] = []
+  /// Whether entries of a branch may still have to be asked for.
+  var hasBranchWish = false
   /// Logs that some peer has more of.
   var behind = OrderedTable<LabID, Bool>()
 
@@ -37,7 +43,7 @@ public struct Mesh: Sendable {
   var bytesInVerification = 0
   var nextBatch: UInt64 = 1
 
-  var fetches = OrderedTable<ContentID, ObjectFetch>()
+  var fetches = OrderedTable<ContentID, Shared<ObjectFetch>>()
   /// The wanted objects, the most urgent first.
   var fetchOrder: [ContentID] = []
   var blocksInFlight = 0
@@ -57,7 +63,13 @@ public struct Mesh: Sendable {
 
   var lastTick: Instant
   var out: [Directive] = []
+  /// Whether something has happened to objects, so that it is seen what to ask for.
   var objectsChanged = false
+  /// What may have become possible since that was last seen: for these objects, or for all.
+  var changedObjects: [ContentID] = []
+  var allObjectsChanged = false
+  /// When waiting alone next makes something possible, at the earliest.
+  var waitEnds: Instant?
   var total = ReceivedCounts()
   var pushed = 0
 
@@ -101,6 +113,8 @@ public struct Mesh: Sendable {
     if objectsChanged {
       objectsChanged = false
       requestBlocks(now)
+      changedObjects.removeAll(keepingCapacity: true)
+      allObjectsChanged = false
     }
     defer { out.removeAll(keepingCapacity: true) }
     return out
@@ -113,7 +127,7 @@ public struct Mesh: Sendable {
   }
 
   /// Labs that a connection stands to and that have said hello, sorted.
-  public var connectedLabs: [LabID] { peers.keys.filter { route(to: $0) != nil } }
+  public var connectedLabs: [LabID] { linked.filter { route(to: $0) != nil } }
 
   /// What all peers together have sent.
   public var received: ReceivedCounts { total }
@@ -133,10 +147,19 @@ public struct Mesh: Sendable {
   }
 
   /// The connection that a lab is spoken to over: the one that stays when there are two.
-  func route(to lab: LabID) -> ConnectionID? {
-    guard let ids = peers[lab]?.links else { return nil }
+  func route(to lab: LabID) -> ConnectionID? { peers[lab]?.route }
+
+  /// Finds anew which connection that is, after one has come, said hello or gone.
+  mutating func findRoute(to lab: LabID) {
+    let ids = peers[lab]?.links ?? []
     let greeted = ids.filter { links[$0]?.greeted == true }
-    return greeted.last { isPreferred($0) } ?? greeted.last
+    let route = greeted.last { isPreferred($0) } ?? greeted.last
+    peers[lab]?.route = route
+    let place = linked.firstIndex { $0 >= lab } ?? linked.count
+    let isNoted = place < linked.count && linked[place] == lab
+    if isNoted, ids.isEmpty { linked.remove(at: place) }
+    if !isNoted, !ids.isEmpty { linked.insert(lab, at: place) }
+    allObjectsChanged = true
   }
 
   /// Counts a fault; a connection with too many that are no mere slowness is closed.
@@ -183,8 +206,6 @@ struct Log: Sendable {
   /// Which peer sent the newest entry, and its sequence.
   var deliverer: (lab: LabID, sequence: UInt64)?
 
-  var sequence: UInt64 { head?.sequence ?? 0 }
-
   mutating func append(_ head: Head) {
     self.head = head
     recent.append(head)
@@ -193,9 +214,14 @@ struct Log: Sendable {
     }
   }
 
+}
+
+extension Shared<Log> {
+  var sequence: UInt64 { self.head?.sequence ?? 0 }
+
   /// Our entry at a sequence, if it is among the last ones.
   func entry(at sequence: UInt64) -> ContentID? {
-    recent.last { $0.sequence == sequence }?.entry
+    self.recent.last { $0.sequence == sequence }?.entry
   }
 }
 

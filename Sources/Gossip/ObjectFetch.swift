@@ -64,12 +64,15 @@ struct ObjectFetch: Sendable {
     return bits
   }
 
-  var isComplete: Bool { plan != nil && stored == total }
+}
+
+extension Shared<ObjectFetch> {
+  var isComplete: Bool { self.plan != nil && self.stored == self.total }
 
   /// Whether a lab may be asked for a block now.
   func allows(_ lab: LabID, _ index: UInt32, now: Instant) -> Bool {
-    if let until = rested[lab], now < until { return false }
-    guard let bad = bad[lab] else { return true }
+    if let until = self.rested[lab], now < until { return false }
+    guard let bad = self.bad[lab] else { return true }
     return bad.count < GossipLimits.badBlocksPerObject && !bad.contains(index)
   }
 }

@@ -26,12 +26,26 @@ package struct OrderedTable<Key: Comparable & Sendable, Value: Sendable>: Sendab
 
   package func contains(_ key: Key) -> Bool { locate(key).found }
 
+  /// The value of the key at this place among the keys.
+  package func value(at place: Int) -> Value? { slots[place] }
+
   /// The value of a key; assigning nil takes the key out. Changes happen in place.
   package subscript(key: Key) -> Value? {
-    // Lends the value: a peer holds a dozen tables, and most readers want one field of it.
-    _read {
+    get {
       let place = locate(key)
-      if place.found { yield slots[place.index] } else { yield nil }
+      return place.found ? slots[place.index] : nil
+    }
+    set {
+      let place = locate(key)
+      if place.found, newValue != nil {
+        slots[place.index] = newValue
+      } else if place.found {
+        keys.remove(at: place.index)
+        slots.remove(at: place.index)
+      } else if newValue != nil {
+        keys.insert(key, at: place.index)
+        slots.insert(newValue, at: place.index)
+      }
     }
     _modify {
       let place = locate(key)

@@ -8,6 +8,8 @@ struct Peer: Sendable {
   var addresses: [String] = []
   /// On the current roster; others are forgotten.
   var links: [ConnectionID] = []
+  /// The one of them that the lab is spoken to over.
+  var route: ConnectionID?
 
   // Dialling.
   var nextDial: Instant
@@ -98,10 +100,13 @@ struct Link: Sendable {
   /// When entries or blocks last crossed it.
   var lastUse: Instant
 
+}
+
+extension Shared<Link> {
   /// Something is asked for, or answered, over it.
   var isBusy: Bool {
-    asking != nil || !asked.isEmpty || !serveQueue.isEmpty || serving > 0 || sending > 0
-      || isMakingSnapshot
+    self.asking != nil || !self.asked.isEmpty || !self.serveQueue.isEmpty || self.serving > 0
+      || self.sending > 0 || self.isMakingSnapshot
   }
 }
 
