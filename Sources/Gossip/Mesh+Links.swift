@@ -7,6 +7,7 @@ import Records
 extension Mesh {
   mutating func adopt(_ current: [Member], logs kept: [LabID], _ now: Instant) {
     members.removeAll()
+    presenceRevision += 1
     for member in current where member.lab != lab { members[member.lab] = member }
     for gone in peers.keys where !members.contains(gone) {
       for id in peers[gone]?.links ?? [] { close(id, "no longer on the roster", now) }

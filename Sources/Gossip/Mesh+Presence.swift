@@ -29,6 +29,7 @@ extension Mesh {
     guard last.map({ $0 < time }) ?? true else { return }
     let was = last.map { now.seconds(since: $0) < GossipLimits.presentSeconds } ?? false
     peers[lab]?.lastSeen = time
+    if !was { presenceRevision += 1 }
     guard !was, now.seconds(since: time) < GossipLimits.presentSeconds else { return }
     for other in linkedLabs where other != lab && peers[other]?.bond.isNeighbour == true {
       peers[other]?.arriving[lab] = true

@@ -8,6 +8,7 @@ extension Mesh {
   mutating func tick(_ now: Instant) {
     let gap = now.seconds(since: lastTick)
     lastTick = now
+    presenceRevision += 1
     if gap > GossipLimits.ownSleepSeconds { forgive(gap) }
     for id in links.keys { watch(id, now) }
     for lab in linkedLabs {

@@ -62,6 +62,8 @@ public struct Mesh: Sendable {
   var trickledAt: Instant
 
   var lastTick: Instant
+  /// Counts what may change who is present: while it is the same, so are ``presentLabs``.
+  public internal(set) var presenceRevision: UInt64 = 0
   var out: [Directive] = []
   /// Whether something has happened to objects, so that it is seen what to ask for.
   var objectsChanged = false
@@ -160,6 +162,7 @@ public struct Mesh: Sendable {
     if isNoted, ids.isEmpty { linked.remove(at: place) }
     if !isNoted, !ids.isEmpty { linked.insert(lab, at: place) }
     allObjectsChanged = true
+    presenceRevision += 1
   }
 
   /// Counts a fault; a connection with too many that are no mere slowness is closed.

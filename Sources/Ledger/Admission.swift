@@ -86,6 +86,17 @@ extension Logbook {
     pendingOrder.compactMap { contributions[$0.id] }
   }
 
+  /// Those that are pending and wait for this lab's verdict, by round and id.
+  public func pendingContributions(judgedBy lab: LabID) -> [ContributionState] {
+    (duties[lab] ?? []).compactMap { contributions[$0.id] }
+  }
+
+  /// A lab's own of one round, by id.
+  public func contributions(ofRound round: UInt32, by lab: LabID) -> [ContributionState] {
+    contributions(of: lab).compactMap { contributions[$0.id] }.filter { $0.round == round }
+      .sorted { $0.id < $1.id }
+  }
+
   /// Those of one round, by id.
   public func contributions(ofRound round: UInt32) -> [ContributionState] {
     contributionOrder.ids(ofRound: round).compactMap { contributions[$0] }

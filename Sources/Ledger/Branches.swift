@@ -95,7 +95,8 @@ extension Logbook {
   /// Puts the branches that a quorum attested in the place of what was here; whether there were
   /// any. What follows from the logs must then be found anew.
   mutating func changeOver() -> Bool {
-    wantedBranches = []
+    if !wantedBranches.isEmpty { wantedBranches = [] }
+    guard !forks.isEmpty else { return false }
     var hasChanged = false
     let forked = labs.filter { forks[$0] != nil }
     guard !forked.isEmpty else { return false }
@@ -265,6 +266,7 @@ extension Logbook {
     // Whatever was concluded from the branch that was left is concluded anew.
     cover = Cover()
     expansions = [:]
+    lastExpanded = nil
     bases = [:]
     contained = nil
     touched = labs

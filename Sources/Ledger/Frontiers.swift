@@ -11,6 +11,8 @@ public struct Expansion: Sendable {
   public let set: Set<ContentID>
   /// The frontier's round.
   public let round: UInt32
+  /// What a frontier's `members` holds.
+  public let digest: ContentID
 }
 
 extension Logbook {
@@ -19,6 +21,15 @@ extension Logbook {
   /// - Throws: ``LedgerError/missing(lab:sequence:)`` or ``LedgerError/unsealed`` while entries are
   ///   still to come; the other cases say that it will never mean anything.
   public mutating func expand(_ frontier: Hanse_V1_Frontier) throws(LedgerError) -> Expansion {
+    if let last = lastExpanded, last.frontier == frontier { return last.expansion }
+    let result = try expandAnew(frontier)
+    lastExpanded = (frontier, result)
+    return result
+  }
+
+  private mutating func expandAnew(
+    _ frontier: Hanse_V1_Frontier
+  ) throws(LedgerError) -> Expansion {
     guard let bytes: [UInt8] = try? frontier.serializedBytes() else { throw .wrongMembers }
     let key = ContentID(of: bytes, kind: .merge)
     if let known = expansions[key] { return known }
@@ -42,12 +53,13 @@ extension Logbook {
       }
     }
     members.sort()
-    guard ContentID.members(members).bytes == Array(frontier.members),
-      highestRound(members) == frontier.round
-    else { throw .wrongMembers }
     let digest = ContentID.members(members)
+    guard digest.bytes == Array(frontier.members), highestRound(members) == frontier.round
+    else { throw .wrongMembers }
     let result =
-      interned[digest] ?? Expansion(members: members, set: Set(members), round: frontier.round)
+      interned[digest]
+      ?? Expansion(
+        members: members, set: Set(members), round: frontier.round, digest: digest)
     interned[digest] = result
     expansions[key] = result
     return result
@@ -80,43 +92,73 @@ extension Logbook {
   public mutating func head(
     upTo round: UInt32 = .max, holding: (ContributionState) -> Bool
   ) -> Hanse_V1_Merge {
+    merge(of: closure(upTo: round, holding: holding).set)
+  }
+
+  /// The contributions of that frontier, before it is written over a seal.
+  ///
+  /// - Returns: the set, and whether it follows from what is admitted and held alone: no
+  ///   contribution was left out because its base cannot be told yet.
+  public mutating func closure(
+    upTo round: UInt32 = .max, holding: (ContributionState) -> Bool
+  ) -> (set: Expansion, isComplete: Bool) {
     settle()
+    var isComplete = true
     var set: Set<ContentID> = []
     // Labs of one round mostly share their base, and all of it is of lower rounds.
     var closed: [Data: Bool] = [:]
     for standing in contributionOrder {
       guard standing.round <= round, let state = contributions[standing.id],
-        state.status == .admitted, holding(state), let base = try? base(of: state)
+        state.status == .admitted, holding(state)
       else { continue }
+      guard let base = try? base(of: state) else {
+        isComplete = false
+        continue
+      }
       let digest = state.message.base.frontier.members
       let isClosed = closed[digest] ?? base.set.isSubset(of: set)
       closed[digest] = isClosed
       if isClosed { set.insert(state.id) }
     }
-    return merge(of: set)
+    let members = set.sorted()
+    let expansion = Expansion(
+      members: members, set: set, round: highestRound(members),
+      digest: ContentID.members(members))
+    return (expansion, isComplete)
   }
 
   /// Writes a set of contributions as a merge under the newest roster.
-  private mutating func merge(of set: Set<ContentID>) -> Hanse_V1_Merge {
+  public mutating func merge(of expansion: Expansion) -> Hanse_V1_Merge {
+    let set = expansion.set
     var merge = Hanse_V1_Merge()
     merge.rosterVersion = roster.version
     for candidate in [(sealID, seal)] + olderSeals.reversed() {
       guard let under = try? admissions(under: candidate.1, id: candidate.0),
         under.admittedSet.isSubset(of: set)
       else { continue }
-      merge.frontier = frontier(of: set, over: candidate.1, under)
+      merge.frontier = frontier(of: expansion, over: candidate.1, under)
       return merge
     }
     var none = Hanse_V1_Seal()
     none.rosterVersion = 1
     let under = SealAdmissions(admitted: [], rejected: [], admittedSet: [], round: 0)
-    merge.frontier = frontier(of: set, over: none, under)
+    merge.frontier = frontier(of: expansion, over: none, under)
     return merge
   }
 
+  /// The name of the merge that a set of contributions is written as.
+  public func mergeID(of expansion: Expansion) -> ContentID {
+    var merge = Hanse_V1_Merge()
+    merge.rosterVersion = roster.version
+    merge.frontier.round = expansion.round
+    merge.frontier.members = .init(expansion.digest.bytes)
+    return merge.id
+  }
+
   private func frontier(
-    of set: Set<ContentID>, over seal: Hanse_V1_Seal, _ under: SealAdmissions
+    of expansion: Expansion, over seal: Hanse_V1_Seal, _ under: SealAdmissions
   ) -> Hanse_V1_Frontier {
+    let set = expansion.set
     var frontier = Hanse_V1_Frontier()
     frontier.seal = seal
     for lab in labs {
@@ -132,9 +174,8 @@ extension Logbook {
       exclusion.sequences = left.map(\.sequence)
       frontier.excluded.append(exclusion)
     }
-    let members = set.sorted()
-    frontier.round = highestRound(members)
-    frontier.members = .init(ContentID.members(members).bytes)
+    frontier.round = expansion.round
+    frontier.members = .init(expansion.digest.bytes)
     return frontier
   }
 

@@ -71,6 +71,10 @@ public struct Logbook: Sendable {
   var contributionOrder: [Standing] = []
   /// Those of them that are pending.
   var pendingOrder: [Standing] = []
+  /// The pending ones that wait for a judge's verdict, by judge.
+  var duties: [LabID: [Standing]] = [:]
+  /// Counts what became of contributions: while it is the same, so is every status.
+  public internal(set) var statusRevision: UInt64 = 0
   /// Contributions that are admitted or rejected, in the order in which they came to be; begun anew
   /// when everything is counted anew.
   public internal(set) var decided: [ContentID] = []
@@ -80,6 +84,8 @@ public struct Logbook: Sendable {
   var sealAdmissions: [(seal: ContentID, admissions: SealAdmissions)] = []
   static let sealAdmissionsMax = 32
   var expansions: [ContentID: Expansion] = [:]
+  /// The frontier that was last expanded: it is mostly the next one too.
+  var lastExpanded: (frontier: Hanse_V1_Frontier, expansion: Expansion)?
   /// The expansions of contributions' bases, by contribution.
   var bases: [ContentID: Expansion] = [:]
   /// One expansion for each set of contributions.
@@ -209,6 +215,8 @@ public struct Logbook: Sendable {
       contributions = [:]
       contributionOrder = []
       pendingOrder = []
+      duties = [:]
+      statusRevision += 1
       decided = []
       touched = labs
     }

@@ -109,7 +109,8 @@ extension Logbook {
     let standing = Standing(round: message.round, id: entry.id)
     contributions[entry.id] = state
     contributionOrder.add(standing)
-    if state.status == .pending { pendingOrder.add(standing) }
+    statusRevision += 1
+    if state.status == .pending { enlist(state) }
     if state.isJudged { decided.append(entry.id) }
     if state.lacksCitations { reading.uncited.append(entry.id) }
     changed.append(entry.id)
@@ -127,15 +128,35 @@ extension Logbook {
       .init(
         judge: entry.lab, entry: entry.id, sequence: entry.sequence, verdict: verdict,
         accepts: verdict.accept))
+    duties[entry.lab]?.take(Standing(round: state.round, id: id))
     conclude(id)
   }
 
+  /// Notes that a contribution waits for its judges.
+  private mutating func enlist(_ state: ContributionState) {
+    let standing = Standing(round: state.round, id: state.id)
+    pendingOrder.add(standing)
+    for judge in state.judges where !state.judgements.contains(where: { $0.judge == judge }) {
+      duties[judge, default: []].add(standing)
+    }
+  }
+
+  /// Notes that a contribution waits for nobody any more.
+  private mutating func discharge(_ state: ContributionState) {
+    let standing = Standing(round: state.round, id: state.id)
+    pendingOrder.take(standing)
+    for judge in state.judges { duties[judge]?.take(standing) }
+  }
+
   private mutating func conclude(_ id: ContentID) {
-    let wasJudged = contributions[id]?.isJudged ?? false
+    let before = contributions[id]?.status
     contributions[id]?.conclude()
     guard let state = contributions[id] else { return }
-    if state.isJudged, !wasJudged { decided.append(id) }
-    if state.isDecided { pendingOrder.take(Standing(round: state.round, id: id)) }
+    if state.status != before {
+      statusRevision += 1
+      if state.isJudged { decided.append(id) }
+      if state.isDecided { discharge(state) }
+    }
     changed.append(id)
   }
 
@@ -152,7 +173,8 @@ extension Logbook {
       }
       contributions[id]?.lacksCitations = false
       contributions[id]?.status = .pending
-      pendingOrder.add(Standing(round: state.round, id: id))
+      statusRevision += 1
+      enlist(state)
       conclude(id)
     }
   }

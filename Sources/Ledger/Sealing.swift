@@ -14,7 +14,9 @@ struct Cover: Sendable {
   /// What was attested of other branches of a log, by the lab whose it is.
   var beside: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
   /// Labs whose logs are attested further than when the seal was last looked at.
-  var grown: [LabID] = []
+  private(set) var grown: [LabID] = []
+  /// Whether a lab is among them, by row.
+  private var isGrown: [Bool] = []
 
   mutating func index(of lab: LabID) -> Int {
     if let known = indexes[lab] { return known }
@@ -22,6 +24,7 @@ struct Cover: Sendable {
     indexes[lab] = index
     for row in reach.indices { reach[row].append(0) }
     reach.append([UInt64](repeating: 0, count: index + 1))
+    isGrown.append(false)
     return index
   }
 
@@ -30,7 +33,14 @@ struct Cover: Sendable {
     let column = index(of: attester)
     guard reach[row][column] < sequence else { return }
     reach[row][column] = sequence
-    if !grown.contains(lab) { grown.append(lab) }
+    guard !isGrown[row] else { return }
+    isGrown[row] = true
+    grown.append(lab)
+  }
+
+  mutating func forgetGrown() {
+    grown.removeAll(keepingCapacity: true)
+    for row in isGrown.indices { isGrown[row] = false }
   }
 
   func reach(of lab: LabID, by attester: LabID) -> UInt64 {
@@ -41,9 +51,11 @@ struct Cover: Sendable {
   /// The sequence that so many of these labs attested of a log, if it is beyond `least`.
   func quorum(_ quorum: Int, of columns: [Int], on lab: LabID, beyond least: UInt64) -> UInt64? {
     guard let row = indexes[lab], quorum <= columns.count else { return nil }
-    let beyond = columns.lazy.map { reach[row][$0] }.filter { $0 > least }
-    guard beyond.count >= quorum else { return nil }
-    return beyond.sorted(by: >)[quorum - 1]
+    let reached = reach[row]
+    var count = 0
+    for column in columns where reached[column] > least { count += 1 }
+    guard count >= quorum else { return nil }
+    return columns.map { reached[$0] }.sorted(by: >)[quorum - 1]
   }
 }
 
@@ -52,6 +64,7 @@ extension Logbook {
   mutating func settleSeal(reading touched: [LabID]) {
     for lab in touched { readAttestations(of: lab) }
     for lab in touched { meetAttestations(of: lab) }
+    guard !cover.grown.isEmpty || Int(seal.rosterVersion) != rosters.count else { return }
     var version: UInt32 = 1
     var grew = false
     while let roster = roster(version: version) {
@@ -74,7 +87,7 @@ extension Logbook {
       else { break }
       version += 1
     }
-    cover.grown.removeAll(keepingCapacity: true)
+    cover.forgetGrown()
     guard grew || version != seal.rosterVersion else { return }
     var next = Hanse_V1_Seal()
     next.rosterVersion = version

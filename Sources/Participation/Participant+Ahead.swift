@@ -9,17 +9,20 @@ extension Participant {
   mutating func running(aheadOf facts: RoundRule.Facts, last: UInt32?) -> Step? {
     let isOver = last.map { facts.round >= $0 } ?? false
     guard settings.trains, !isOver, !facts.admitted.isEmpty,
-      logbook.contributions(ofRound: facts.round).contains(where: { $0.author == lab })
+      !logbook.contributions(ofRound: facts.round, by: lab).isEmpty
     else { return nil }
-    let next = head(upTo: facts.round)
-    guard next.frontier.round == facts.round, prepared != next.id, isFoldable(next) else {
-      return nil
-    }
-    return .ahead(next)
+    let set = closure(upTo: facts.round)
+    guard set.round == facts.round, prepared != logbook.mergeID(of: set) else { return nil }
+    let next = logbook.merge(of: set)
+    return isFoldable(next) ? .ahead(next) : nil
   }
 
   /// Tells the round rule how long labs took that came after this node had left their round.
   mutating func observeLatecomers(before round: UInt32) {
+    if let seen = latecomers, seen.statuses == logbook.statusRevision, seen.round == round {
+      return
+    }
+    latecomers = (logbook.statusRevision, round)
     let first = max(1, Int64(round) - Int64(RoundRule.roundsWatched))
     for earlier in stride(from: first, to: Int64(round), by: 1).map({ UInt32($0) }) {
       rule.observe(

@@ -273,7 +273,7 @@ extension Participant {
   private mutating func attestWhenDue() throws(Refusal) -> Bool {
     guard let root = headRoot else { return false }
     let last = lastAttested
-    let isNew = last?.merge.id != head.id || last?.stateRoot != Data(root.bytes)
+    let isNew = last?.merge.isSame(as: head) != true || last?.stateRoot != Data(root.bytes)
     if !isNew {
       guard moment.now.seconds(since: quietSince) >= 1, lookedAt != logbook.revision else {
         return false

@@ -151,9 +151,9 @@ extension Participant {
 
   /// A different root for the same merge is an alarm, never ignored.
   mutating func compareRoot(_ attestation: Hanse_V1_Attestation, by lab: LabID) {
-    guard let own = headRoot, attestation.merge.id == head.id,
+    guard let own = headRoot, attestation.merge.isSame(as: head),
       let other = ContentID(bytes: attestation.stateRoot), other != own
     else { return }
-    out.append(.news(.differentRoots(merge: head.id, own: own, other: other, lab: lab)))
+    out.append(.news(.differentRoots(merge: headID, own: own, other: other, lab: lab)))
   }
 }

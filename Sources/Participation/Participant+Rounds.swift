@@ -17,7 +17,7 @@ extension Participant {
     case .judged(let contribution, let judgement): saw(contribution, judgement)
     case .trained(let message): announce(message)
     case .abstained(let round): abstained = round
-    case .measured(let merge): if merge == head.id { measured = merge }
+    case .measured(let merge): if merge == headID { measured = merge }
     case .prepared(let merge): prepared = merge
     default: break
     }
@@ -60,17 +60,17 @@ extension Participant {
       }
     }
     if let last, round >= last {
-      if measured != head.id { return .measure }
+      if measured != headID { return .measure }
       return isShown ? .finish : .wait(.attestations)
     }
     let facts = facts
     observeLatecomers(before: facts.round)
     if let upTo = rule.leave(facts, now: moment.now) {
-      let next = head(upTo: upTo)
-      if next.frontier.round > round, let step = adoption(of: next) { return step }
+      let next = closure(upTo: upTo)
+      if next.round > round, let step = adoption(of: logbook.merge(of: next)) { return step }
     }
     if let step = ownTraining(facts) { return step }
-    if measured != head.id { return .measure }
+    if measured != headID { return .measure }
     if let step = running(aheadOf: facts, last: last) { return step }
     return .wait(reason(facts))
   }
@@ -108,19 +108,18 @@ extension Participant {
 
   /// A contribution that this lab is to judge and can judge now, the oldest first.
   private mutating func nextToJudge() -> ContributionState? {
-    // Contributions of one round mostly share their base.
-    var usable: [Data: Bool] = [:]
-    for state in logbook.pendingContributions {
+    refreshBaseFindings()
+    for state in logbook.pendingContributions(judgedBy: lab) {
       guard mayJudge(state), isHeld(state), let base = try? logbook.base(of: state) else {
         continue
       }
       let digest = state.message.base.frontier.members
       let isUsable =
-        usable[digest]
+        baseFindings.usable[digest]
         ?? base.members.allSatisfy { id in
           logbook.contribution(id).map { $0.status == .admitted && isHeld($0) } ?? false
         }
-      usable[digest] = isUsable
+      baseFindings.usable[digest] = isUsable
       if isUsable, isFoldable(state.message.base) { return state }
     }
     return nil
@@ -128,30 +127,37 @@ extension Participant {
 
   /// Whether everything in a merge is still admitted.
   private mutating func isStanding(_ merge: Hanse_V1_Merge) -> Bool {
-    guard standingSince != logbook.revision else { return true }
+    guard standingSince != logbook.statusRevision else { return true }
     guard let expansion = try? logbook.expand(merge.frontier),
       expansion.members.allSatisfy({ logbook.status(of: $0) == .admitted })
     else { return false }
-    standingSince = logbook.revision
+    standingSince = logbook.statusRevision
     return true
   }
 
   /// Rejects what was trained from contributions that no longer count, or from what is no frontier,
   /// so that its author may try again: it cannot be measured.
   private mutating func rejectVoidBases() {
-    for state in logbook.pendingContributions where mayJudge(state) && isBaseVoid(of: state) {
+    for state in logbook.pendingContributions(judgedBy: lab)
+    where mayJudge(state) && isBaseVoid(of: state) {
       saw(state.id, Judgement(reason: .undecodable))
     }
   }
 
   private mutating func isBaseVoid(of state: ContributionState) -> Bool {
+    refreshBaseFindings()
     do throws(LedgerError) {
-      return try logbook.base(of: state).members.contains { id in
+      let base = try logbook.base(of: state)
+      let digest = state.message.base.frontier.members
+      if let known = baseFindings.void[digest] { return known }
+      let isVoid = base.members.contains { id in
         switch logbook.status(of: id) {
         case .admitted, .pending: false
         case .rejected, .refused, nil: true
         }
       }
+      baseFindings.void[digest] = isVoid
+      return isVoid
     } catch {
       switch error {
       case .otherBranch, .wrongMembers, .tooFarAboveSeal: return true
@@ -161,6 +167,24 @@ extension Participant {
       default: return false
       }
     }
+  }
+
+  /// What was found of bases, by their members. Contributions of one round mostly share theirs.
+  struct BaseFindings: Sendable {
+    var statuses: UInt64?
+    var held: UInt64?
+    /// Whether all members are admitted and held.
+    var usable: [Data: Bool] = [:]
+    /// Whether some members no longer count.
+    var void: [Data: Bool] = [:]
+  }
+
+  /// Forgets what rests on other statuses, or other payloads, than there are now.
+  private mutating func refreshBaseFindings() {
+    guard
+      baseFindings.statuses != logbook.statusRevision || baseFindings.held != heldRevision
+    else { return }
+    baseFindings = BaseFindings(statuses: logbook.statusRevision, held: heldRevision)
   }
 
   /// Whether this lab is to judge a contribution and has not.
@@ -194,9 +218,7 @@ extension Participant {
 
   /// Whether this lab's log has a contribution of this round and attempt.
   package func hasContributed(round: UInt32, attempt: UInt32) -> Bool {
-    logbook.contributions(ofRound: round).contains {
-      $0.author == lab && $0.message.attempt == attempt
-    }
+    logbook.contributions(ofRound: round, by: lab).contains { $0.message.attempt == attempt }
   }
 
   /// Announces a delta whose payload is durable.
@@ -212,37 +234,66 @@ extension Participant {
   // MARK: heads
 
   mutating func head(upTo limit: UInt32) -> Hanse_V1_Merge {
-    let held = heldObjects
+    logbook.merge(of: closure(upTo: limit))
+  }
+
+  /// What the largest set of contributions follows from.
+  struct ClosureView: Equatable, Sendable {
+    var statuses: UInt64
+    var held: UInt64
+    /// The ledger's revision, when bases are still to be told.
+    var revision: UInt64?
+  }
+
+  /// The largest set of contributions whose payloads are here; found anew only when what it follows
+  /// from has changed.
+  mutating func closure(upTo limit: UInt32) -> Expansion {
+    logbook.settle()
     let covered = footing.covered
     // What lies beneath the foundation cannot be folded in part.
-    let least = covered.isEmpty ? 0 : footing.lowest?.round ?? 0
-    return logbook.head(upTo: max(limit, least)) { state in
+    let limit = max(limit, covered.isEmpty ? 0 : footing.lowest?.round ?? 0)
+    let view = ClosureView(statuses: logbook.statusRevision, held: heldRevision)
+    let known = closures.first { known in
+      known.upTo == limit && known.view.statuses == view.statuses && known.view.held == view.held
+        && known.view.revision.map { $0 == logbook.revision } ?? true
+    }
+    if let known { return known.set }
+    let held = heldObjects
+    let found = logbook.closure(upTo: limit) { state in
       covered.contains(state.id) || (state.object.map(held.contains) ?? false)
     }
+    closures.removeAll { $0.upTo == limit }
+    var current = view
+    if !found.isComplete { current.revision = logbook.revision }
+    closures.append((limit, current, found.set))
+    if closures.count > Self.closuresMax { closures.removeFirst() }
+    return found.set
   }
+
+  /// The own round, and the next.
+  private static let closuresMax = 2
 
   /// A head of the same round with more in it, while this node has not built on the old one.
   private mutating func largerHead() -> Hanse_V1_Merge? {
-    let own = logbook.contributions(ofRound: round + 1).contains { $0.author == lab }
-    guard round > 0, !own else { return nil }
-    let candidate = head(upTo: round)
-    if candidate.frontier.members == head.frontier.members {
+    guard round > 0, logbook.contributions(ofRound: round + 1, by: lab).isEmpty else { return nil }
+    let set = closure(upTo: round)
+    if set.digest.bytes.elementsEqual(head.frontier.members) {
       // The same contributions under a roster that has recalled some of them fold to another state.
-      return recalled(in: candidate) == recalled(in: head) ? nil : candidate
+      let isSame =
+        recalled(among: set, version: logbook.roster.version)
+        == recalled(among: set, version: head.rosterVersion)
+      return isSame ? nil : logbook.merge(of: set)
     }
-    guard candidate.frontier.round == round,
-      let larger = try? logbook.expand(candidate.frontier),
-      let now = try? logbook.expand(head.frontier), now.set.isSubset(of: larger.set)
+    guard set.round == round, let now = try? logbook.expand(head.frontier),
+      now.set.isSubset(of: set.set)
     else { return nil }
-    return candidate
+    let candidate = logbook.merge(of: set)
+    return (try? logbook.expand(candidate.frontier)) == nil ? nil : candidate
   }
 
-  /// The contributions of a merge that its roster has recalled, sorted.
-  private mutating func recalled(in merge: Hanse_V1_Merge) -> [ContentID] {
-    guard let roster = logbook.roster(version: merge.rosterVersion), !roster.recalled.isEmpty,
-      let expansion = try? logbook.expand(merge.frontier)
-    else { return [] }
-    return roster.recalled.filter(expansion.set.contains)
+  /// Those of some contributions that a roster has recalled, sorted.
+  private func recalled(among set: Expansion, version: UInt32) -> [ContentID] {
+    logbook.roster(version: version)?.recalled.filter(set.set.contains) ?? []
   }
 
   /// Makes a folded merge this node's head.
@@ -287,7 +338,27 @@ extension Participant {
     mutating get {
       let view = view
       var facts = known.flatMap { $0.view == view ? $0.facts : nil } ?? knownFacts
+      facts.trainers = trainers
       known = (view, facts)
+      return facts
+    }
+  }
+
+  /// What it follows from who trains.
+  struct PresenceView: Equatable, Sendable {
+    var present: UInt64
+    var said: UInt64
+    var rosterVersion: UInt32
+  }
+
+  /// Labs that train and are present, found anew only when that may have changed.
+  private var trainers: [LabID] {
+    mutating get {
+      let view = PresenceView(
+        present: mesh.presenceRevision, said: logbook.presenceCount,
+        rosterVersion: logbook.roster.version)
+      if let known = knownTrainers, known.view == view { return known.labs }
+      var labs: [LabID] = []
       let connected = mesh.presentLabs
       var next = connected.startIndex
       for seat in logbook.roster.members {
@@ -296,9 +367,10 @@ extension Participant {
         let trains =
           seat.lab == lab
           ? settings.trains : isConnected && logbook.presence(of: seat.lab)?.trains == true
-        if trains { facts.trainers.append(seat.lab) }
+        if trains { labs.append(seat.lab) }
       }
-      return facts
+      knownTrainers = (view, labs)
+      return labs
     }
   }
 
@@ -328,7 +400,7 @@ extension Participant {
   /// Training for the round, or another try when every judge has spoken against the last one.
   private func ownTraining(_ facts: RoundRule.Facts) -> Step? {
     guard settings.trains, abstained != facts.round, !isTooLateToTrain else { return nil }
-    let own = logbook.contributions(ofRound: facts.round).filter { $0.author == lab }
+    let own = logbook.contributions(ofRound: facts.round, by: lab)
     guard let newest = own.max(by: { $0.message.attempt < $1.message.attempt }) else {
       return .train(round: facts.round, attempt: 1, rejections: [])
     }
@@ -351,18 +423,17 @@ extension Participant {
     }
     let open = logbook.contributions(ofRound: facts.round).filter { !$0.isDecided }
     // What a lab contributed and nobody has decided waits for its judges, not for that lab.
-    let missing = facts.trainers.filter { trainer in
-      trainer != lab && !facts.decided.contains(trainer)
-        && !open.contains { $0.author == trainer }
-    }
+    let heard = Set(facts.decided + open.map(\.author))
+    let missing = facts.trainers.filter { $0 != lab && !heard.contains($0) }
     guard missing.isEmpty else { return .contributions(round: facts.round, missing) }
     guard !open.isEmpty || !facts.admitted.isEmpty else { return .rejected(round: facts.round) }
-    let judges = logbook.roster.members.map(\.lab).filter { judge in
-      judge != lab
-        && open.contains { state in
-          state.judges.contains(judge) && !state.judgements.contains { $0.judge == judge }
-        }
+    var due: Set<LabID> = []
+    for state in open {
+      for judge in state.judges where !state.judgements.contains(where: { $0.judge == judge }) {
+        due.insert(judge)
+      }
     }
+    let judges = logbook.roster.members.map(\.lab).filter { $0 != lab && due.contains($0) }
     let connected = mesh.connectedLabs
     return .verdicts(
       round: facts.round, by: judges, away: judges.filter { !connected.contains($0) })

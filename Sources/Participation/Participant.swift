@@ -85,7 +85,9 @@ package struct Participant: Sendable {
   var waiting: [Entry] = []
 
   /// The merge that this node stands on.
-  package internal(set) var head: Hanse_V1_Merge
+  package internal(set) var head: Hanse_V1_Merge { didSet { headID = head.id } }
+  /// Its name.
+  private(set) var headID: ContentID
   /// Its root, once it has been folded here.
   package internal(set) var headRoot: ContentID?
   /// Objects that are complete here, by the id of their block list.
@@ -120,8 +122,14 @@ package struct Participant: Sendable {
   var endedRounds: [LabID: UInt32] = [:]
   /// The logbook's revision when it was last asked whether to attest again.
   var lookedAt: UInt64?
-  /// The revision, forks included, of which the head is known to stand.
+  /// The ledger's statuses, by their revision, under which the head is known to stand.
   var standingSince: UInt64?
+  /// The largest sets of contributions that were last found, by the round that they go up to.
+  var closures: [(upTo: UInt32, view: ClosureView, set: Expansion)] = []
+  /// What has been found of contributions' bases.
+  var baseFindings = BaseFindings()
+  /// The statuses and the round of which latecomers were last looked for.
+  var latecomers: (statuses: UInt64, round: UInt32)?
   /// When branches of logs were last asked for, and how often.
   var branchesAsked: Instant?
   var branchTurn = 0
@@ -129,6 +137,8 @@ package struct Participant: Sendable {
   var idle: View?
   /// What is known of the round, and what it was last found from.
   var known: (view: View, facts: RoundRule.Facts)?
+  /// Who trains, and what that was last found from.
+  var knownTrainers: (view: PresenceView, labs: [LabID])?
   /// When an entry last came.
   var quietSince: Instant
   var ownAddresses: [String] = []
@@ -166,7 +176,9 @@ package struct Participant: Sendable {
     mesh = Mesh(
       lab: own, federation: charter.id, software: settings.software, generator: generator,
       now: moment.now)
-    head = position.head ?? logbook.emptyMerge()
+    let head = position.head ?? logbook.emptyMerge()
+    self.head = head
+    headID = head.id
     heldObjects = Set(position.held)
     written = position.foundations
     footing = Footing(

@@ -52,7 +52,9 @@ package struct RoundRule: Sendable {
     var began: Instant
     /// When the first contribution was decided, and whose have been.
     var firstHeard: Instant?
-    var heard: [LabID] = []
+    var heard: Set<LabID> = []
+    /// Those that were noted last.
+    var noted: [LabID] = []
   }
 
   /// How long others waited for a lab.
@@ -68,6 +70,7 @@ package struct RoundRule: Sendable {
   private var courses: [Course] = []
   /// Sorted by lab.
   private var records: [Record] = []
+  private var lastMissing: (trainers: [LabID], decided: [LabID], missing: [LabID])?
   private var quorumSince: Instant?
   private var known = 0
   private var knownSince: Instant?
@@ -85,11 +88,14 @@ package struct RoundRule: Sendable {
   /// Notes whose contributions to a round are decided; also of rounds that were left already, since
   /// a lab that came too late has shown how long it takes.
   package mutating func observe(round: UInt32, decided: [LabID], now: Instant) {
-    guard let index = courses.firstIndex(where: { $0.round == round }) else { return }
+    guard let index = courses.firstIndex(where: { $0.round == round }),
+      courses[index].noted != decided
+    else { return }
+    courses[index].noted = decided
     for lab in decided where !courses[index].heard.contains(lab) {
       let first = courses[index].firstHeard ?? now
       courses[index].firstHeard = first
-      courses[index].heard.append(lab)
+      courses[index].heard.insert(lab)
       change(lab) { record in
         record.lags.append(now.seconds(since: first))
         if record.lags.count > Self.recordMax { record.lags.removeFirst() }
@@ -107,8 +113,7 @@ package struct RoundRule: Sendable {
       knownSince = now
     }
     if facts.furthest > facts.round { return facts.furthest - 1 }
-    let decided = Set(facts.decided)
-    let missing = facts.trainers.filter { !decided.contains($0) }
+    let missing = missing(facts)
     let course = courses[courses.count - 1]
     let toFirst = (course.firstHeard ?? now).seconds(since: course.began)
     silence = max(Self.patience * leastGrace, 2 * expected(of: missing, unknown: toFirst))
@@ -127,6 +132,17 @@ package struct RoundRule: Sendable {
     return now.seconds(since: since) >= grace ? left(missing, facts) : nil
   }
 
+  /// Labs that train and have not been heard; most calls ask the same as the one before.
+  private mutating func missing(_ facts: Facts) -> [LabID] {
+    if let last = lastMissing, last.trainers == facts.trainers, last.decided == facts.decided {
+      return last.missing
+    }
+    let decided = Set(facts.decided)
+    let missing = facts.trainers.filter { !decided.contains($0) }
+    lastMissing = (facts.trainers, facts.decided, missing)
+    return missing
+  }
+
   /// Whether no contribution and no verdict of the round has come for several graces.
   package func isStuck(now: Instant) -> Bool {
     knownSince.map { now.seconds(since: $0) >= silence } ?? false
@@ -142,7 +158,8 @@ package struct RoundRule: Sendable {
   /// whoever has no record.
   private func expected(of missing: [LabID], unknown: Double) -> Double {
     missing.map { lab -> Double in
-      let record = records.first { $0.lab == lab }
+      let index = place(of: lab)
+      let record = index < records.count && records[index].lab == lab ? records[index] : nil
       let usual = (record?.lags.max()).map { 2 * $0 } ?? unknown
       return usual / Double(UInt64(1) << UInt64(min(record?.missed ?? 0, 20)))
     }.max() ?? 0
@@ -163,8 +180,19 @@ package struct RoundRule: Sendable {
     grace = leastGrace
   }
 
+  /// Where a lab's record is, or belongs.
+  private func place(of lab: LabID) -> Int {
+    var low = 0
+    var high = records.count
+    while low < high {
+      let middle = (low + high) / 2
+      if records[middle].lab < lab { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
   private mutating func change(_ lab: LabID, _ body: (inout Record) -> Void) {
-    let index = records.firstIndex { $0.lab >= lab } ?? records.count
+    let index = place(of: lab)
     if index == records.count || records[index].lab != lab {
       records.insert(Record(lab: lab), at: index)
     }

@@ -36,13 +36,20 @@ public struct Entry: Sendable, Hashable {
     let lab: LabID
     let federation: ContentID
     let previous: ContentID?
+    let position: Hanse_V1_LogPosition
     let signer = Mutex<PublicKey?>(nil)
 
     init(
       _ body: [UInt8], _ signature: [UInt8], _ message: Hanse_V1_Entry, lab: LabID,
       federation: ContentID, previous: ContentID?
     ) {
-      id = ContentID(of: body, kind: .entry)
+      let id = ContentID(of: body, kind: .entry)
+      var position = Hanse_V1_LogPosition()
+      position.lab = .init(lab.bytes)
+      position.sequence = message.sequence
+      position.entry = .init(id.bytes)
+      self.id = id
+      self.position = position
       self.body = body
       self.signature = signature
       self.message = message
@@ -137,13 +144,7 @@ public struct Entry: Sendable, Hashable {
   }
 
   /// Its place in the log.
-  public var position: Hanse_V1_LogPosition {
-    var result = Hanse_V1_LogPosition()
-    result.lab = .init(lab.bytes)
-    result.sequence = sequence
-    result.entry = .init(id.bytes)
-    return result
-  }
+  public var position: Hanse_V1_LogPosition { content.position }
 
   /// What is signed: a fixed prefix, so that no signature serves two purposes, then the body.
   static func signedBytes(_ body: [UInt8]) -> [UInt8] {

@@ -5,10 +5,16 @@ extension Hanse_V1_Seal {
   public var id: ContentID {
     var bytes: [UInt8] = []
     bytes.append(contentsOf: rosterVersion.littleEndianBytes)
-    for prefix in prefixes.sorted(by: { $0.lab.lexicographicallyPrecedes($1.lab) }) {
-      bytes += Array(prefix.lab)
-      bytes += prefix.sequence.littleEndianBytes
-      bytes += Array(prefix.entry)
+    bytes.reserveCapacity(4 + prefixes.count * (2 * ContentID.byteCount + 8))
+    let isSorted = zip(prefixes, prefixes.dropFirst()).allSatisfy { before, next in
+      !next.lab.lexicographicallyPrecedes(before.lab)
+    }
+    let inOrder =
+      isSorted ? prefixes : prefixes.sorted { $0.lab.lexicographicallyPrecedes($1.lab) }
+    for prefix in inOrder {
+      bytes.append(contentsOf: prefix.lab)
+      withUnsafeBytes(of: prefix.sequence.littleEndian) { bytes.append(contentsOf: $0) }
+      bytes.append(contentsOf: prefix.entry)
     }
     return ContentID(of: bytes, kind: .seal)
   }
@@ -24,6 +30,14 @@ extension Hanse_V1_Merge {
       rosterVersion.littleEndianBytes + frontier.round.littleEndianBytes
       + Array(frontier.members)
     return ContentID(of: bytes, kind: .merge)
+  }
+}
+
+extension Hanse_V1_Merge {
+  /// Whether another merge has the same name: its roster version, round and members are the same.
+  public func isSame(as other: Self) -> Bool {
+    rosterVersion == other.rosterVersion && frontier.round == other.frontier.round
+      && frontier.members == other.frontier.members
   }
 }
 
