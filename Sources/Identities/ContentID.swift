@@ -35,9 +35,38 @@ public struct ContentID: Hashable, Comparable, Sendable {
 
   /// The id of `bytes` as a thing of `kind`.
   public init(of bytes: [UInt8], kind: Kind) {
-    var hasher = ContentHasher(kind: kind)
-    hasher.update(bytes)
-    self = hasher.finish()
+    Sodium.ready()
+    var digest: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    let status = withUnsafeMutableBytes(of: &digest) { digest in
+      Self.withPersonal(kind) { personal in
+        bytes.withUnsafeBufferPointer { bytes in
+          crypto_generichash_blake2b_salt_personal(
+            digest.baseAddress!.assumingMemoryBound(to: UInt8.self), Self.byteCount,
+            bytes.baseAddress, UInt64(bytes.count), nil, 0, nil, personal)
+        }
+      }
+    }
+    precondition(status == 0, "BLAKE2b refused its parameters")
+    words = (
+      digest.0.bigEndian, digest.1.bigEndian, digest.2.bigEndian, digest.3.bigEndian
+    )
+  }
+
+  /// Lends the 16 bytes that personalise the hash for a kind.
+  static func withPersonal<Result>(
+    _ kind: Kind, _ body: (UnsafePointer<UInt8>) -> Result
+  ) -> Result {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { personal in
+      personal.initialize(repeating: 0)
+      for (place, byte) in kind.rawValue.utf8.enumerated() { personal[place] = byte }
+      return body(UnsafePointer(personal.baseAddress!))
+    }
+  }
+
+  /// An id from its 32 bytes, wherever they lie; nil when there are more or fewer.
+  public init?(raw bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == Self.byteCount else { return nil }
+    words = Self.words(bytes)
   }
 
   /// An id from its 32 bytes; nil when there are more or fewer.
@@ -74,7 +103,10 @@ public struct ContentID: Hashable, Comparable, Sendable {
 
   public static func == (left: ContentID, right: ContentID) -> Bool { left.words == right.words }
 
-  public static func < (left: ContentID, right: ContentID) -> Bool { left.words < right.words }
+  public static func < (left: ContentID, right: ContentID) -> Bool {
+    // The first words nearly always decide, in tables that are searched at every event.
+    left.words.0 == right.words.0 ? left.words < right.words : left.words.0 < right.words.0
+  }
 
   public func hash(into hasher: inout Hasher) {
     hasher.combine(words.0)
@@ -98,10 +130,11 @@ public struct ContentHasher: ~Copyable {
     Sodium.ready()
     memory = .allocate(byteCount: crypto_generichash_blake2b_statebytes(), alignment: 64)
     state = OpaquePointer(memory)
-    var personal = Array(kind.rawValue.utf8)
-    personal += [UInt8](repeating: 0, count: 16 - personal.count)
-    let status = crypto_generichash_blake2b_init_salt_personal(
-      state, nil, 0, ContentID.byteCount, nil, personal)
+    let state = state
+    let status = ContentID.withPersonal(kind) { personal in
+      crypto_generichash_blake2b_init_salt_personal(
+        state, nil, 0, ContentID.byteCount, nil, personal)
+    }
     precondition(status == 0, "BLAKE2b refused its parameters")
   }
 

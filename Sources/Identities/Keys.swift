@@ -18,6 +18,12 @@ public struct LabID: Hashable, Comparable, Sendable, CustomStringConvertible {
     self.content = content
   }
 
+  /// A lab id from its 32 bytes, wherever they lie; nil when there are more or fewer.
+  public init?(raw bytes: UnsafeRawBufferPointer) {
+    guard let content = ContentID(raw: bytes) else { return nil }
+    self.content = content
+  }
+
   /// A lab id from its text; nil when it is none.
   public init?(text: String) {
     guard let content = ContentID(text: text) else { return nil }

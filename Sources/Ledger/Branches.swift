@@ -124,9 +124,7 @@ extension Logbook {
         continue
       }
       let missing = elsewhere.filter { attested in
-        ContentID(bytes: attested.position.entry).map {
-          branches[lab]?.contains($0) != true
-        } ?? false
+        branches[lab]?.contains(attested.position.entry) != true
       }
       var attesters: [LabID] = []
       for attester in missing.map(\.attester).sorted() where attesters.last != attester {
@@ -145,14 +143,12 @@ extension Logbook {
   /// is.
   private func attestedBeside(
     _ forked: [LabID]
-  ) -> [LabID: [(entry: Entry, position: Hanse_V1_LogPosition)]] {
-    var result: [LabID: [(entry: Entry, position: Hanse_V1_LogPosition)]] = [:]
+  ) -> [LabID: [(entry: Entry, position: LogPlace)]] {
+    var result: [LabID: [(entry: Entry, position: LogPlace)]] = [:]
     for attester in forked {
       for entry in branches[attester]?.kept ?? [] {
-        guard case .attestation(let attestation)? = entry.message.payload else { continue }
-        for prefix in attestation.prefixes {
-          guard let lab = LabID(bytes: prefix.lab), forks[lab] != nil else { continue }
-          result[lab, default: []].append((entry, prefix))
+        for place in entry.attested where forks[place.lab] != nil {
+          result[place.lab, default: []].append((entry, place))
         }
       }
     }
@@ -171,14 +167,14 @@ extension Logbook {
   /// The longest branch that a quorum attested, from where it leaves the log; nil when none that is
   /// kept here has a quorum.
   private func attestedBranch(
-    of lab: LabID, _ elsewhere: [(attester: LabID, position: Hanse_V1_LogPosition)]
+    of lab: LabID, _ elsewhere: [(attester: LabID, position: LogPlace)]
   ) -> [Entry]? {
     guard let kept = branches[lab] else { return nil }
     // Who attests an entry attests all before it.
     var attesters: [ContentID: [LabID]] = [:]
     var reached: [Entry] = []
     for (attester, position) in elsewhere {
-      var next = ContentID(bytes: position.entry).flatMap { kept.entry($0) }
+      var next = kept.entry(position.entry)
       guard next?.sequence == position.sequence else { continue }
       while let entry = next, attesters[entry.id]?.contains(attester) != true {
         if attesters[entry.id] == nil { reached.append(entry) }
@@ -206,14 +202,13 @@ extension Logbook {
   /// Counts what was attested of kept branches for the part that they have in common with the log,
   /// if that part is then sealed further; whether it was.
   private mutating func countCommonPart(
-    of lab: LabID, _ known: [(attester: LabID, position: Hanse_V1_LogPosition)]
+    of lab: LabID, _ known: [(attester: LabID, position: LogPlace)]
   ) -> Bool {
     let last = sealed[lab] ?? 0
     var roots: [LabID: UInt64] = [:]
     var relied: [Entry] = []
     for (attester, position) in known {
-      guard let id = ContentID(bytes: position.entry), let tip = branches[lab]?.entry(id),
-        tip.sequence == position.sequence
+      guard let tip = branches[lab]?.entry(position.entry), tip.sequence == position.sequence
       else { continue }
       let chain = chain(of: lab, to: tip)
       let root = chain[0].sequence - 1

@@ -93,10 +93,12 @@ public struct Roster: Sendable, Hashable {
     let labs = members.map(\.lab)
     let committee = Int(rules.judging.committee)
     guard labs.count > committee else { return labs }
+    var bytes =
+      federation.bytes + version.littleEndianBytes + author.bytes + round.littleEndianBytes
+    bytes += attempt.littleEndianBytes
+    let start = bytes.count
     let drawn = labs.filter { $0 != author }.map { lab in
-      let bytes =
-        federation.bytes + version.littleEndianBytes + author.bytes + round.littleEndianBytes
-        + attempt.littleEndianBytes + lab.bytes
+      bytes.replaceSubrange(start..., with: lab.bytes)
       return (ContentID(of: bytes, kind: .vote), lab)
     }
     let others = drawn.sorted { $0.0 < $1.0 }.prefix(committee - 1).map(\.1)

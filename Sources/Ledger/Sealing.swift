@@ -10,9 +10,9 @@ struct Cover: Sendable {
   /// Entries read of each attester's log.
   var next: [LabID: Int] = [:]
   /// What was attested of entries that are not here, by the lab whose they are.
-  var ahead: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
+  var ahead: [LabID: [(attester: LabID, position: LogPlace)]] = [:]
   /// What was attested of other branches of a log, by the lab whose it is.
-  var beside: [LabID: [(attester: LabID, position: Hanse_V1_LogPosition)]] = [:]
+  var beside: [LabID: [(attester: LabID, position: LogPlace)]] = [:]
   /// Labs whose logs are attested further than when the seal was last looked at.
   private(set) var grown: [LabID] = []
   /// Whether a lab is among them, by row.
@@ -29,8 +29,11 @@ struct Cover: Sendable {
   }
 
   mutating func raise(_ lab: LabID, by attester: LabID, to sequence: UInt64) {
+    raise(lab, column: index(of: attester), to: sequence)
+  }
+
+  mutating func raise(_ lab: LabID, column: Int, to sequence: UInt64) {
     let row = index(of: lab)
-    let column = index(of: attester)
     guard reach[row][column] < sequence else { return }
     reach[row][column] = sequence
     guard !isGrown[row] else { return }
@@ -120,23 +123,28 @@ extension Logbook {
   }
 
   private mutating func readAttestation(_ entry: Entry) {
-    guard case .attestation(let attestation)? = entry.message.payload else { return }
-    for prefix in attestation.prefixes {
-      guard let lab = LabID(bytes: prefix.lab), prefix.sequence > 0 else { continue }
-      if prefix.sequence > UInt64(log(of: lab).count) {
-        cover.ahead[lab, default: []].append((entry.lab, prefix))
+    guard !entry.attested.isEmpty else { return }
+    let column = cover.index(of: entry.lab)
+    for place in entry.attested {
+      let held = logs[place.lab].flatMap { log in
+        place.sequence <= UInt64(log.count) ? log[Int(place.sequence) - 1].id : nil
+      }
+      if held == place.entry {
+        cover.raise(place.lab, column: column, to: place.sequence)
+      } else if held == nil {
+        cover.ahead[place.lab, default: []].append((entry.lab, place))
       } else {
-        meet(prefix, of: lab, by: entry.lab)
+        cover.beside[place.lab, default: []].append((entry.lab, place))
       }
     }
   }
 
   /// Counts an attested place if it is this ledger's branch.
   private mutating func meet(
-    _ position: Hanse_V1_LogPosition, of lab: LabID, by attester: LabID
+    _ position: LogPlace, of lab: LabID, by attester: LabID
   ) {
     let entry = log(of: lab)[Int(position.sequence) - 1]
-    guard ContentID(bytes: position.entry) == entry.id else {
+    guard position.entry == entry.id else {
       cover.beside[lab, default: []].append((attester, position))
       return
     }

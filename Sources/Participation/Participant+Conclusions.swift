@@ -34,6 +34,7 @@ extension Participant {
     for log in logbook.takeChangedLogs() {
       out.append(.persist(log.entries.map { .fork($0) }))
       guard log.isFollowed else { continue }
+      mayHaveMoved = true
       for entry in log.entries where logbook.entry(entry.id) != nil { notice(entry) }
       guard let last = logbook.log(of: log.lab).last, let fork = logbook.forks[log.lab] else {
         continue
@@ -93,6 +94,7 @@ extension Participant {
     for lab in labs where logs.last != lab { logs.append(lab) }
     tell(.members(members, logs: logs))
     shownRound = reachedRound
+    shownFrom = round
     tell(.round(UInt64(shownRound)))
   }
 
@@ -101,10 +103,17 @@ extension Participant {
   /// Not only the own one: who joins late, or was away for long, stands at an early round until it
   /// has read of the later ones, and must not be given them one minute's worth at a time.
   mutating func showRound() {
-    let reached = reachedRound
-    if reached != shownRound {
-      shownRound = reached
-      tell(.round(UInt64(reached)))
+    // Only who has gone further, or a log that changed over, can have moved what is reached.
+    if mayHaveMoved || round != shownFrom
+      || attesters.contains(where: { attestedRound(of: $0) > shownRound })
+    {
+      mayHaveMoved = false
+      shownFrom = round
+      let reached = reachedRound
+      if reached != shownRound {
+        shownRound = reached
+        tell(.round(UInt64(reached)))
+      }
     }
     for lab in attesters { readOn(in: lab) }
     attesters = []
@@ -127,9 +136,12 @@ extension Participant {
   /// their logs: one that floods cannot raise it.
   private var reachedRound: UInt32 {
     let members = logbook.roster.members
-    let attested = members.map { logbook.newestAttestation(of: $0.lab)?.merge.frontier.round ?? 0 }
-      .sorted(by: >)
+    let attested = members.map { attestedRound(of: $0.lab) }.sorted(by: >)
     return max(round, attested.isEmpty ? 0 : attested[members.count / 2])
+  }
+
+  private func attestedRound(of lab: LabID) -> UInt32 {
+    logbook.newestAttestation(of: lab)?.merge.frontier.round ?? 0
   }
 
   /// The key that a lab is met with. While this lab has no seat, it knows the first entries alone:
@@ -248,14 +260,13 @@ extension Participant {
   }
 
   private mutating func sayPresence() throws(Refusal) -> Bool {
-    let presence = ownPresence
-    if let said = logbook.presence(of: lab), said.addresses == presence.addresses,
-      said.software == presence.software, said.trains == presence.trains,
-      said.name == presence.name
+    if let said = logbook.presence(of: lab), said.addresses == ownAddresses,
+      said.software == settings.software, said.trains == settings.trains,
+      said.name == settings.name
     {
       return false
     }
-    try sign(.presence(presence))
+    try sign(.presence(ownPresence))
     return true
   }
 

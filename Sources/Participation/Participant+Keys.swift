@@ -28,6 +28,7 @@ extension Participant {
       }
     }
     let first = key.publicKey
+    if keyring.keys.count == 1, shownKeys.count == 1, shownKeys[0] == first { return }
     let order = [first] + keyring.keys.map(\.publicKey).filter { $0 != first }
     guard order != shownKeys else { return }
     shownKeys = order

@@ -117,6 +117,9 @@ package struct Participant: Sendable {
   var shownMembers: [Gossip.Member] = []
   /// The round that the mesh was last told of, and whose attestations came since.
   var shownRound: UInt32 = 0
+  /// The own round when that was found, and whether a log has changed over since.
+  var shownFrom: UInt32 = 0
+  var mayHaveMoved = false
   var attesters: [LabID] = []
   /// The highest round of each lab's attestations that was over when they were read.
   var endedRounds: [LabID: UInt32] = [:]

@@ -19,6 +19,26 @@ public struct PlainEntryReading: EntryReading {
   }
 }
 
+/// A place in a log, and the entry that stands there.
+public struct LogPlace: Sendable, Hashable {
+  /// Whose log.
+  public let lab: LabID
+  /// The entry's number, from 1.
+  public let sequence: UInt64
+  /// The entry's id.
+  public let entry: ContentID
+
+  /// A place as carried; nil when an id has another length than 32 bytes or the sequence is 0.
+  init?(_ wire: Hanse_V1_LogPosition) {
+    guard let lab = LabID(bytes: wire.lab), let entry = ContentID(bytes: wire.entry),
+      wire.sequence > 0
+    else { return nil }
+    self.lab = lab
+    self.sequence = wire.sequence
+    self.entry = entry
+  }
+}
+
 /// One item of a lab's log, read from its bytes and checked as far as the bytes alone allow.
 ///
 /// The signature is checked by ``verify(with:)``, since only the roster knows a lab's key.
@@ -37,6 +57,7 @@ public struct Entry: Sendable, Hashable {
     let federation: ContentID
     let previous: ContentID?
     let position: Hanse_V1_LogPosition
+    let attested: [LogPlace]
     let signer = Mutex<PublicKey?>(nil)
 
     init(
@@ -50,6 +71,11 @@ public struct Entry: Sendable, Hashable {
       position.entry = .init(id.bytes)
       self.id = id
       self.position = position
+      if case .attestation(let attestation)? = message.payload {
+        attested = attestation.prefixes.compactMap { LogPlace($0) }
+      } else {
+        attested = []
+      }
       self.body = body
       self.signature = signature
       self.message = message
@@ -78,6 +104,9 @@ public struct Entry: Sendable, Hashable {
   public var sequence: UInt64 { message.sequence }
   /// The roster version under which it was written.
   public var rosterVersion: UInt32 { message.rosterVersion }
+
+  /// Where logs end that it attests, in its order; nothing when it is no attestation.
+  public var attested: [LogPlace] { content.attested }
 
   /// Reads an entry.
   ///

@@ -1,4 +1,21 @@
+import FoundationEssentials
 import Identities
+
+extension ContentID {
+  /// An id from a record's field; nil when it has another length.
+  public init?(bytes: Data) {
+    guard let id = bytes.withUnsafeBytes({ ContentID(raw: $0) }) else { return nil }
+    self = id
+  }
+}
+
+extension LabID {
+  /// A lab id from a record's field; nil when it has another length.
+  public init?(bytes: Data) {
+    guard let lab = bytes.withUnsafeBytes({ LabID(raw: $0) }) else { return nil }
+    self = lab
+  }
+}
 
 extension Hanse_V1_Seal {
   /// The seal's name: content id of its canonical bytes, not of its protobuf encoding.
