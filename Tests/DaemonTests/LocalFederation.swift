@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Identities
 import Storage
+import Synchronization
 import Testing
 import TinyModels
 
@@ -96,10 +97,12 @@ final class LocalFederation {
           + ["--grace", "2", "--learning-rate", "0.01", "--tolerance", "0.5"] + rules
           + own(lab, index))
       try start(lab)
+      try requireRunning(lab)
       return
     }
     try join(lab, index, options)
     try start(lab)
+    try requireRunning(lab)
     for member in labs[..<index] {
       try wait("\(member) has the request of \(lab), or its admission") {
         // Enough approvals admit: those who come later find nothing to approve.
@@ -145,6 +148,11 @@ final class LocalFederation {
       guard process.isRunning else { return true }
       return try hanse(["status", "--home", home(lab).path, "--json"]).output.contains("\"lab\"")
     }
+  }
+
+  private func requireRunning(_ lab: String) throws {
+    guard daemons[lab]?.isRunning != true else { return }
+    throw Failure(description: "the daemon of \(lab) ended as soon as it was started\n\(ends())")
   }
 
   /// Ends a lab's daemon with a signal and waits for it; gives its exit status, and the workers
@@ -257,20 +265,32 @@ final class LocalFederation {
 
   // MARK: material
 
+  /// Ports from here on are given out in turn. The system gives ports of its own choice from 32768
+  /// on, and could give one of those to somebody else before the daemon listens on it.
+  private static let nextPort = Mutex(Int.random(in: 16_000..<24_000))
+
   private static func freePort() throws -> Int {
+    try nextPort.withLock { next in
+      while next < 32_000 {
+        defer { next += 1 }
+        if isFree(UInt16(next)) { return next }
+      }
+      throw Failure(description: "no port is free")
+    }
+  }
+
+  private static func isFree(_ port: UInt16) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = port.bigEndian
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let result = withUnsafeMutablePointer(to: &address) {
+    return withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
       }
     }
-    guard result else { throw Failure(description: "no port is free") }
-    return Int(UInt16(bigEndian: address.sin_port))
   }
 
   /// Forty documents in a language of a few words; each lab has words of its own.
