@@ -173,8 +173,7 @@ def partition(bed, binaries, check, options):
     mean, then = (sum(values.values()) / len(values) for values in (now, loss))
     check(f"loss not worse ({then:.4f} before, {mean:.4f} now, mean of five)",
           mean <= then + 0.02, now)
-    labs.let(0)
-    labs.one_head(target, seconds=120)
+    labs.rest()
     check("all daemons end with success", not labs.stop_all())
     labs.inspect(check)
 
@@ -216,8 +215,7 @@ def kills(bed, binaries, check, options):
     labs.let(FOR_EVER)
     top = max(head["round"] for head in labs.heads(stay) if head)
     labs.one_head(top + 1, stay, seconds=300)
-    labs.let(0)
-    labs.one_head(top + 1, stay, seconds=300)
+    labs.rest(stay)
     check("the labs go on together", True)
     codes = labs.stop_all()
     check("all daemons end with success", not codes, codes)
