@@ -54,7 +54,8 @@ struct Attempts {
     case .cannotListen: .port
     case .badCertificate(let reason):
       reason == TransportError.tooEarly || reason == TransportError.tooLate ? .clock : .tls
-    case .wrongKey, .dialledItself: .key
+    case .certificateRefused: .clock
+    case .wrongKey, .keyGivenUp, .dialledItself: .key
     case .handshake: .tls
     case .wrongProtocol: .version
     case .goodbye(let reason):

@@ -135,7 +135,7 @@ public struct LabDiagnosis: Sendable, Equatable {
       ("in another version or federation", "use the same release of hanse on both machines")
     case .clock:
       (
-        "its certificate is of another time",
+        "a certificate is of another time",
         "one of the two clocks is days off: compare them (timedatectl) on both machines"
       )
     case .key:

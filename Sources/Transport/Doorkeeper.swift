@@ -1,3 +1,5 @@
+import Glibc
+
 /// Counts who is at the door, so that strangers cannot keep members out.
 ///
 /// Members are counted only in total: a whole institute may stand behind one address. Connections
@@ -11,6 +13,19 @@ package struct Doorkeeper {
   private var untold = 0
 
   package init() {}
+
+  /// What is counted as one place: an IPv4 address, or the half of an IPv6 address that a provider
+  /// gives to one customer, who has 2⁶⁴ addresses in it.
+  package static func place(of address: String) -> String {
+    var parsed = in6_addr()
+    guard inet_pton(AF_INET6, address, &parsed) == 1 else { return address }
+    let bytes = withUnsafeBytes(of: parsed) { Array($0) }
+    // An IPv4 address in the clothes of the other kind.
+    if bytes.prefix(10).allSatisfy({ $0 == 0 }), bytes[10] == 0xFF, bytes[11] == 0xFF {
+      return bytes.suffix(4).map { "\($0)" }.joined(separator: ".")
+    }
+    return bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ":") + "/64"
+  }
 
   /// Lets a connection in as a stranger; false when there are too many.
   package mutating func admit(_ address: String) -> Bool {

@@ -139,8 +139,8 @@ private final class JoinHandler: ChannelInboundHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    var reason = refusal ?? .handshake(printable("\(error)"))
-    if refusal == nil, isUp { reason = .closedByPeer }
+    var reason = refusal ?? .ofTLS(error)
+    if refusal == nil, isUp, reason != .certificateRefused { reason = .closedByPeer }
     finish(.failure(reason), context)
   }
 

@@ -33,6 +33,8 @@ final class Line: Sendable {
     self.lab.withLock { $0 = (lab, key) }
   }
 
+  func forget() { lab.withLock { $0 = nil } }
+
   var counters: ConnectionCounts { counts.withLock { $0 } }
 
   func countReceived(_ bytes: Int) {

@@ -87,7 +87,13 @@ final class LineHandler: ChannelDuplexHandler {
   ) -> TransportError {
     if let refusal { return refusal }
     if let error = error as? NIOSSLError, case .uncleanShutdown = error { return .closedByPeer }
-    if case .handshake = phase { return .handshake(printable("\(error)")) }
+    let fault = TransportError.ofTLS(error)
+    switch phase {
+    case .handshake: return fault
+    // The other side looks at our certificate when our own handshake is over already.
+    case .awaitingFirstFrame where fault == .certificateRefused: return fault
+    default: break
+    }
     return .io(printable("\(error)"))
   }
 
@@ -141,8 +147,14 @@ final class LineHandler: ChannelDuplexHandler {
 
   private func open(_ lab: LabID, _ key: PublicKey) {
     guard let line else { return }
-    phase = .member(lab)
     line.identify(lab, key)
+    // The roster may have changed since the key was looked up, or since the dial: whoever looked
+    // for connections to cut then did not see this one yet.
+    guard board.lab(of: key) == lab else {
+      line.forget()
+      return end(.keyGivenUp, farewell: "your key is no longer on the roster")
+    }
+    phase = .member(lab)
     keepWatch()
     board.opened(line, lab)
   }
@@ -209,6 +221,7 @@ final class LineHandler: ChannelDuplexHandler {
         return end(.goodbye(goodbye.reason), farewell: nil)
       }
       open(lab, key)
+      guard case .member = phase else { return }
     }
     undoneBytes += bytes
     undoneFrames += 1

@@ -108,7 +108,8 @@ public final class Switchboard: Sendable {
 
   private func accept(_ channel: any Channel) throws {
     let address = SocketTuning.host(of: channel)
-    let isAdmitted = state.withLock { !$0.isDown && $0.doorkeeper.admit(address) }
+    let place = Doorkeeper.place(of: address)
+    let isAdmitted = state.withLock { !$0.isDown && $0.doorkeeper.admit(place) }
     guard isAdmitted else {
       let reason = TransportError.closedHere("too many connections")
       tellRefusal(of: address, reason)
@@ -118,7 +119,7 @@ public final class Switchboard: Sendable {
     channel.closeFuture.whenComplete { [self] _ in
       state.withLock { state in
         let wasRecognised = state.recognised.remove(ObjectIdentifier(channel)) != nil
-        state.doorkeeper.leave(address, wasRecognised: wasRecognised)
+        state.doorkeeper.leave(place, wasRecognised: wasRecognised)
       }
     }
     let line = LineHandler(role: .accepted, board: self)
@@ -274,7 +275,7 @@ extension Switchboard: LineOwner {
     if line.target == nil {
       state.withLock { state in
         state.recognised.insert(ObjectIdentifier(line.channel))
-        state.doorkeeper.recognise(SocketTuning.host(of: line.channel))
+        state.doorkeeper.recognise(Doorkeeper.place(of: SocketTuning.host(of: line.channel)))
       }
     }
     logger.debug("connected", metadata: ["lab": "\(lab.short)", "address": "\(line.address)"])
@@ -290,7 +291,7 @@ extension Switchboard: LineOwner {
     _ request: Hanse_V1_JoinRequest, _ guest: Guest,
     answer: @escaping @Sendable (Hanse_V1_JoinAnswer) -> Void
   ) {
-    let host = (try? Endpoint(guest.address))?.host ?? guest.address
+    let host = Doorkeeper.place(of: (try? Endpoint(guest.address))?.host ?? guest.address)
     let now = Double(NIODeadline.now().uptimeNanoseconds) / 1e9
     guard state.withLock({ $0.doorkeeper.mayAsk(host, now: now) }) else {
       var refusal = Hanse_V1_JoinAnswer()

@@ -12,8 +12,12 @@ public enum TransportError: Error, Equatable, Sendable {
   case cannotConnect(address: String, reason: String)
   /// The other side's certificate is not one that a lab shows.
   case badCertificate(String)
+  /// The other side does not take the certificate that this one shows.
+  case certificateRefused
   /// Another key than the expected one.
   case wrongKey(expected: PublicKey, found: PublicKey)
+  /// The key was the lab's when it was looked for, and is no longer.
+  case keyGivenUp
   /// The node dialled itself.
   case dialledItself
   /// TLS failed.
@@ -69,8 +73,10 @@ extension TransportError: CustomStringConvertible {
         + "hint: change listen in hanse.toml, or end what has that port (ss -ltnp)"
     case .cannotConnect(let address, let reason): "cannot connect to \(address): \(reason)"
     case .badCertificate(let reason): "its certificate is refused: \(reason)"
+    case .certificateRefused: "it refuses this node's certificate"
     case .wrongKey(let expected, let found):
       "it has the key \(found.fingerprint) instead of the expected \(expected.fingerprint)"
+    case .keyGivenUp: "its key is no longer on the roster"
     case .dialledItself: "the address leads to this node itself"
     case .handshake(let reason): "the TLS handshake failed: \(reason)"
     case .wrongProtocol(let name):
@@ -96,7 +102,7 @@ extension TransportError: CustomStringConvertible {
     case .cannotListen(_, _, let hint): hint
     case .badAddress: "write the host and the port, for example lab.example:7447 or [::1]:7447"
     case .cannotConnect: "is hansed running there, and does its firewall let the port through?"
-    case .badCertificate: "are the clocks of both machines right?"
+    case .badCertificate, .certificateRefused: "are the clocks of both machines right?"
     case .wrongKey: "the lab has changed its key, or another machine answers at the address"
     default: nil
     }

@@ -20,7 +20,7 @@ final class House: Sendable {
   let hoards = Mutex(false)
   private let receipts = Mutex<[Receipt]>([])
 
-  /// Why strangers were refused, as the log has it.
+  /// Who was refused and why, as the log has it.
   let refusals = Mutex<[String]>([])
 
   /// Keeps the reason of each refusal that is logged where people see it.
@@ -35,10 +35,11 @@ final class House: Sendable {
     }
 
     func log(event: LogEvent) {
-      guard let reason = event.metadata?["reason"], event.metadata?["address"] != nil else {
+      guard let reason = event.metadata?["reason"], let address = event.metadata?["address"] else {
         return
       }
-      sink.house.withLock { $0 }?.refusals.withLock { $0.append("\(reason)") }
+      let line = "\(event.message), \(address): \(reason)"
+      sink.house.withLock { $0 }?.refusals.withLock { $0.append(line) }
     }
   }
 

@@ -157,4 +157,13 @@ import Transport
     let later = keeper.mayAsk("a", now: 61)
     #expect(elsewhere && later)
   }
+
+  /// Who has a network of addresses is one stranger all the same.
+  @Test func aNetworkOfAddressesIsOnePlace() {
+    let same = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::", "2001:DB8:1:2:0:0:0:9"]
+    #expect(Set(same.map(Doorkeeper.place)).count == 1)
+    let others = ["2001:db8:1:3::1", "192.0.2.1", "192.0.2.2", "::1", "unknown", "fe80::1%eth0"]
+    #expect(Set((others + same.prefix(1)).map(Doorkeeper.place)).count == others.count + 1)
+    #expect(Doorkeeper.place(of: "::ffff:192.0.2.1") == "192.0.2.1")
+  }
 }

@@ -1,12 +1,15 @@
+import Crypto
 import Foundation
 import Gossip
 import Identities
 import NIOCore
 import NIOSSL
 import Records
+import SwiftASN1
 import Synchronization
 import Testing
 import Transport
+import X509
 
 /// What is refused, each time by a listener that knows the lab 1 and would let it in.
 @Suite struct RefusalTests {
@@ -22,14 +25,18 @@ import Transport
   }
 
   /// Connects with this TLS and expects to be shut out without having been told anything, and that
-  /// the lab's log says why.
+  /// the lab's log says who it was and why.
   private func isShutOut(_ tls: TLSConfiguration, _ reason: String) async throws -> Bool {
     let house = try await listener()
     let intruder = try await Intruder(to: house.address, tls: tls)
     intruder.send([0, 0, 0, 4, 0x3a, 2, 8, 1])
     let isClosed = await eventually { intruder.isClosed }
     let isSaid = await eventually {
-      house.refusals.withLock { $0.count == 1 && $0[0].contains(reason) }
+      house.refusals.withLock { refusals in
+        refusals.count == 1
+          && refusals[0].hasPrefix("a stranger was refused, 127.0.0.1:")
+          && refusals[0].hasSuffix(": " + reason)
+      }
     }
     if !isSaid { Issue.record("said: \(house.refusals.withLock { $0 })") }
     let isUnheard = house.connection == nil && house.frames.isEmpty
@@ -48,24 +55,97 @@ import Transport
   }
 
   @Test func noCertificate() async throws {
-    #expect(try await isShutOut(Intruder.tls([]), "TLS handshake failed"))
+    #expect(
+      try await isShutOut(Intruder.tls([]), "the TLS handshake failed: no certificate was shown"))
   }
 
   @Test func twoCertificates() async throws {
     let tls = Intruder.tls([
       try Intruder.certificate(1, now: Self.now), try Intruder.certificate(2, now: Self.now),
     ])
-    #expect(try await isShutOut(tls, "2 certificates were shown instead of one"))
+    #expect(
+      try await isShutOut(
+        tls, "its certificate is refused: 2 certificates were shown instead of one"))
   }
 
   @Test func anExpiredCertificate() async throws {
     let old = try Intruder.certificate(1, now: Self.now - 400 * 86_400)
-    #expect(try await isShutOut(Intruder.tls([old]), "it has expired"))
+    #expect(
+      try await isShutOut(
+        Intruder.tls([old]), "its certificate is refused: it has expired"))
   }
 
   @Test func aCertificateOfTheFuture() async throws {
     let young = try Intruder.certificate(1, now: Self.now + 30 * 86_400)
-    #expect(try await isShutOut(Intruder.tls([young]), "it is not valid yet"))
+    #expect(
+      try await isShutOut(
+        Intruder.tls([young]), "its certificate is refused: it is not valid yet"))
+  }
+
+  /// Certificates of a good key that BoringSSL takes, so that they come as far as the check: with
+  /// one bit turned, and too long.
+  @Test func malformedCertificates() async throws {
+    let good = try Intruder.certificate(1, now: Self.now)
+    let bytes = try good.certificate.toDERBytes()
+    let key = SigningKey(seed: [UInt8](repeating: 1, count: 32))!
+    var bad: [NIOSSLCertificate] = []
+    // The key with its name, of which one bit less proves nothing.
+    let start = try #require(
+      bytes.indices.first { bytes[$0...].starts(with: key.publicKey.bytes) })
+    let kept = start - 12..<start + 32
+    for index in bytes.indices where bad.count < 4 && !kept.contains(index) {
+      var turned = bytes
+      turned[index] ^= 1 << UInt8(index % 8)
+      do {
+        _ = try CertificateCheck.key(of: turned, now: Self.now)
+      } catch TransportError.badCertificate("it cannot be read") {
+        if let certificate = try? NIOSSLCertificate(bytes: turned, format: .der) {
+          bad.append(certificate)
+        }
+      } catch {}
+    }
+    #expect(!bad.isEmpty)
+    for certificate in bad {
+      var tls = Intruder.tls([good])
+      tls.certificateChain = [.certificate(certificate)]
+      let reason = "its certificate is refused: it cannot be read"
+      #expect(try await isShutOut(tls, reason))
+    }
+    let name = try DistinguishedName { CommonName(String(repeating: "x", count: 4096)) }
+    let signer = Certificate.PrivateKey(
+      try Curve25519.Signing.PrivateKey(rawRepresentation: key.seed))
+    let long = try Self.certificate(of: signer, .ed25519, name)
+    var tls = Intruder.tls([good])
+    tls.certificateChain = [.certificate(long)]
+    let count = try long.toDERBytes().count
+    #expect(count > TransportLimits.certificateBytes)
+    #expect(try await isShutOut(tls, "its certificate is refused: it has \(count) bytes"))
+  }
+
+  private static func certificate(
+    of key: Certificate.PrivateKey, _ algorithm: Certificate.SignatureAlgorithm,
+    _ name: DistinguishedName
+  ) throws -> NIOSSLCertificate {
+    let made = try Certificate(
+      version: .v3, serialNumber: .init(bytes: [1]), publicKey: key.publicKey,
+      notValidBefore: Date() - 60, notValidAfter: Date() + 3600, issuer: name, subject: name,
+      signatureAlgorithm: algorithm, extensions: .init(), issuerPrivateKey: key)
+    var serializer = DER.Serializer()
+    try made.serialize(into: &serializer)
+    return try NIOSSLCertificate(bytes: serializer.serializedBytes, format: .der)
+  }
+
+  @Test func aCertificateOfAnotherKindOfKey() async throws {
+    let key = P256.Signing.PrivateKey()
+    let certificate = try Self.certificate(
+      of: .init(key), .ecdsaWithSHA256, DistinguishedName { CommonName("hanse") })
+    var tls = Intruder.tls([])
+    tls.signingSignatureAlgorithms = [.ecdsaSecp256R1Sha256]
+    tls.certificateChain = [.certificate(certificate)]
+    tls.privateKey = .privateKey(
+      try NIOSSLPrivateKey(bytes: Array(key.derRepresentation), format: .der))
+    let reason = "the two sides have no kind of key or cipher in common"
+    #expect(try await isShutOut(tls, "the TLS handshake failed: " + reason))
   }
 
   @Test func aClockOneDayOffIsNoReason() async throws {
@@ -82,24 +162,28 @@ import Transport
     var tls = Intruder.tls([try Intruder.certificate(1, now: Self.now)])
     tls.minimumTLSVersion = .tlsv12
     tls.maximumTLSVersion = .tlsv12
-    #expect(try await isShutOut(tls, "TLS handshake failed"))
+    #expect(
+      try await isShutOut(
+        tls, "the TLS handshake failed: the other side does not speak TLS 1.3"))
   }
 
   @Test func noApplicationProtocol() async throws {
     var tls = Intruder.tls([try Intruder.certificate(1, now: Self.now)])
     tls.applicationProtocols = []
-    #expect(try await isShutOut(tls, "does not speak hanse/1"))
+    #expect(try await isShutOut(tls, "it does not speak hanse/1"))
   }
 
   @Test func anotherApplicationProtocol() async throws {
     var tls = Intruder.tls([try Intruder.certificate(1, now: Self.now)])
     tls.applicationProtocols = ["h2", "hanse/2"]
-    #expect(try await isShutOut(tls, "does not speak hanse/1"))
+    #expect(try await isShutOut(tls, "it does not speak hanse/1"))
   }
 
   @Test func anUnknownKeyIsAGuestAndMayOnlyAsk() async throws {
     let unknown = Intruder.tls([try Intruder.certificate(3, now: Self.now)])
-    #expect(try await isShutOut(unknown, "one request to join and nothing else"))
+    #expect(
+      try await isShutOut(
+        unknown, "as a guest it may send one request to join and nothing else"))
   }
 
   @Test func aGuestThatSendsMoreThanFourKiB() async throws {
