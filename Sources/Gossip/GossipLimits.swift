@@ -168,6 +168,9 @@ public enum GossipLimits {
   public static let deferSeconds = 5.0
   /// Seconds for which a peer that could not give what it claimed to have is not asked again.
   public static let unhelpfulSeconds = 60.0
+  /// Times that a peer may claim more of a node's own log and give none of it, before a node that
+  /// has just started no longer waits for it with signing.
+  public static let emptyClaims = 3
   /// Entries of a log whose ids are remembered, to know duplicates without asking storage.
   public static let recentEntries = 64
   /// Seconds after which a dial that reported nothing is taken for lost.

@@ -12,8 +12,11 @@ extension Mesh {
     case .verified(let batch): finishBatch(batch, now)
     case .entryRefused(let from, let reason):
       fault(.badEntry, on: from, printable(reason), now)
-    case .entryDeferred(let lab):
-      logs[lab]?.deferredUntil = now.adding(seconds: GossipLimits.deferSeconds)
+    case .entryDeferred(let lab, let from):
+      // Anybody can write such an entry: only whoever showed it is not asked again.
+      guard let peer = links[from]?.lab, logs.contains(lab) else { return }
+      peers[peer]?.deferred[lab] = Deferral(
+        until: now.adding(seconds: GossipLimits.deferSeconds), appended: appendedCount)
     case .forked(let lab, let sequence, let isFirst, let from):
       forked(lab, sequence, isFirst, from, now)
     case .fetchBranch(let lab, let after, let peer):
@@ -86,7 +89,7 @@ extension Mesh {
     let head = Head(entry)
     if logs[head.lab] == nil { logs[head.lab] = Shared(Log()) }
     logs[head.lab]?.value.append(head)
-    for lab in behind.keys where lab != head.lab { logs[lab]?.deferredUntil = nil }
+    appendedCount += 1
     let signed = entry.signed
     for peer in linked { pass(signed, head, to: peer, now) }
   }
@@ -208,7 +211,6 @@ extension Mesh {
       return
     }
     guard log.askedOf == nil, log.verifying == 0 else { return }
-    if let until = log.deferredUntil, now < until { return }
     if let until = log.patientUntil, now < until { return }
     let own = log.sequence
     var claimed = false
@@ -217,6 +219,7 @@ extension Mesh {
       guard let known = peers[peer]?.known[lab]?.sequence, known > own else { continue }
       claimed = true
       if let until = peers[peer]?.unhelpful[lab], now < until { continue }
+      if isDeferred(lab, at: peer, now) { continue }
       guard let id = route(to: peer), links[id]?.asking == nil else { continue }
       // The author first: its word is what others pass on. Then who has kept its promises best;
       // not who claims most, since that costs nothing. In a tree who announced it first is near.
@@ -240,6 +243,12 @@ extension Mesh {
       EntryRequest(
         lab: lab, after: own, deadline: now.adding(seconds: GossipLimits.entriesSeconds),
         isBranch: false), limit: UInt32(limit))
+  }
+
+  /// Whether what a peer has of a log waits for others' entries, none of which has come since.
+  func isDeferred(_ lab: LabID, at peer: LabID, _ now: Instant) -> Bool {
+    guard let deferral = peers[peer]?.deferred[lab] else { return false }
+    return now < deferral.until && deferral.appended == appendedCount
   }
 
   private mutating func pursueBranch(_ lab: LabID, _ now: Instant) {
@@ -267,6 +276,12 @@ extension Mesh {
     send(.wantEntries(want), on: id)
   }
 
+  /// A peer could not give what it claimed to have of a log: it is not asked again for a while.
+  mutating func restFrom(_ peer: LabID, _ lab: LabID, _ now: Instant) {
+    peers[peer]?.unhelpful[lab] = now.adding(seconds: GossipLimits.unhelpfulSeconds)
+    if lab == self.lab { peers[peer]?.emptyClaims += 1 }
+  }
+
   mutating func checkEntryDeadlines(_ now: Instant) {
     for id in links.keys {
       guard let asking = links[id]?.asking, asking.deadline <= now else { continue }
@@ -281,7 +296,7 @@ extension Mesh {
     if logs[asking.lab]?.askedOf == id { logs[asking.lab]?.askedOf = nil }
     guard let lab = links[id]?.lab else { return }
     if !asking.isBranch {
-      peers[lab]?.unhelpful[asking.lab] = now.adding(seconds: GossipLimits.unhelpfulSeconds)
+      restFrom(lab, asking.lab, now)
       behind[asking.lab] = true
     }
   }

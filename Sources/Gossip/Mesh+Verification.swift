@@ -87,7 +87,7 @@ extension Mesh {
     if logs[asking.lab]?.verifying == 0, let lab = links[id]?.lab,
       logs[asking.lab]?.sequence == asking.after
     {
-      peers[lab]?.unhelpful[asking.lab] = now.adding(seconds: GossipLimits.unhelpfulSeconds)
+      restFrom(lab, asking.lab, now)
     }
   }
 
@@ -100,10 +100,17 @@ extension Mesh {
       guard let log = logs[entry.lab] else { continue }
       logs[entry.lab]?.verifying = max(0, log.verifying - 1)
       if log.verifying <= 1 { logs[entry.lab]?.verifyingThrough = 0 }
-      guard log.sequence < entry.sequence else { continue }
+      let peer = links[entry.from]?.lab
+      guard log.sequence < entry.sequence else {
+        if entry.lab == self.lab, let peer, let last = log.deliverer, last == (peer, entry.sequence)
+        {
+          peers[peer]?.emptyClaims = 0
+        }
+        continue
+      }
       // It did not become part of the log: not to be asked of the same peer again at once.
-      if log.deferredUntil == nil, let peer = links[entry.from]?.lab {
-        peers[peer]?.unhelpful[entry.lab] = now.adding(seconds: GossipLimits.unhelpfulSeconds)
+      if let peer, peers[peer]?.deferred[entry.lab].map({ $0.until <= now }) ?? true {
+        restFrom(peer, entry.lab, now)
       }
       behind[entry.lab] = true
     }

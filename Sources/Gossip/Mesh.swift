@@ -72,6 +72,8 @@ public struct Mesh: Sendable {
   var allObjectsChanged = false
   /// When waiting alone next makes something possible, at the earliest.
   var waitEnds: Instant?
+  /// Counts the entries that were appended to any log.
+  var appendedCount: UInt64 = 0
   var total = ReceivedCounts()
   var pushed = 0
 
@@ -123,9 +125,16 @@ public struct Mesh: Sendable {
   }
 
   /// Where this node's own log ends at each member that has said so, 0 where it is not known: what
-  /// a restored node waits for before it signs again.
+  /// a restored node waits for before it signs again. A member that has claimed more again and
+  /// again and never gave it has said nothing: it could keep a lab silent for ever.
   public var ownHeadReports: [(lab: LabID, sequence: UInt64)] {
-    peers.values.compactMap { peer in peer.reportedOwn.map { (peer.lab, $0) } }
+    let own = logs[lab]?.sequence ?? 0
+    return peers.values.compactMap { peer in
+      guard let sequence = peer.reportedOwn,
+        sequence <= own || peer.emptyClaims < GossipLimits.emptyClaims
+      else { return nil }
+      return (peer.lab, sequence)
+    }
   }
 
   /// Labs that a connection stands to and that have said hello, sorted.
@@ -199,7 +208,6 @@ struct Log: Sendable {
   var fork: UInt64?
   /// Entries of another branch that are still to be asked for.
   var branchWanted: BranchWish?
-  var deferredUntil: Instant?
   /// Until then the author's own push is awaited rather than asking whoever announced it; among
   /// more than 16 labs, the push of any neighbour.
   var patientUntil: Instant?

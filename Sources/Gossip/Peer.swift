@@ -31,6 +31,8 @@ struct Peer: Sendable {
   var known = OrderedTable<LabID, Known>()
   /// Where this node's own log ends there, as the peer itself last said.
   var reportedOwn: UInt64?
+  /// How often it claimed to have more of this node's own log, and gave nothing of it.
+  var emptyClaims = 0
   /// Logs that the peer had to ask for and gets pushed until then.
   var grafted = OrderedTable<LabID, Instant>()
   /// Logs whose new end is to be announced when `announceAt` has come.
@@ -38,6 +40,8 @@ struct Peer: Sendable {
   var announceAt: Instant?
   /// Logs that the peer claimed to have more of and could not give.
   var unhelpful = OrderedTable<LabID, Instant>()
+  /// Logs of which the peer has entries that rest on others'.
+  var deferred = OrderedTable<LabID, Deferral>()
   /// Places of the peer's logs that were already compared with ours.
   var compared = OrderedTable<LabID, Head>()
   var evidenceSent = OrderedTable<LabID, UInt64>()
@@ -70,6 +74,13 @@ struct Peer: Sendable {
 struct Known: Sendable {
   var sequence: UInt64
   var entry: ContentID?
+}
+
+/// How long a peer is not asked for a log whose next entry there rests on others that are not here:
+/// for a while, or until something is appended to any log.
+struct Deferral: Sendable {
+  var until: Instant
+  var appended: UInt64
 }
 
 /// One connection to a member.

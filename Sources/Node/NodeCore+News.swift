@@ -55,6 +55,10 @@ extension NodeCore {
       alarm(
         "two entries of this lab's own log stand at sequence \(sequence): was the home copied? "
           + "This node signs no more until the members have removed the lab and admitted it anew")
+    case .signedElsewhere(let sequence):
+      alarm(
+        "another daemon has signed entry \(sequence) of this lab's own log: was the home copied? "
+          + "This node signs no more; end one of the two, and start this one again")
     case .contributed, .judged, .proposed, .approved, .attested: reportEntry(news)
     }
   }
@@ -90,6 +94,11 @@ extension NodeCore {
         + participant.key.publicKey.fingerprint
     case .catchingUp(let round): "catching up with round \(round): " + participant.catchingUp
     case .ownLog: "waiting for other labs to confirm where this lab's log ends"
+    case .ownKey:
+      "signing nothing: this lab's key is in use elsewhere, or its log forked; see hanse status"
+    case .rosterTakenBack:
+      "waiting for the members to approve a change of the roster again: a lab that had approved it "
+        + "forked its log; see hanse pending"
     case .labs(let needed, let present): "waiting for \(needed) labs, there are \(present)"
     case .attestations: "waiting for the other labs' attestations"
     case .grace(let round, let seconds):

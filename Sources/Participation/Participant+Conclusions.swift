@@ -227,7 +227,7 @@ extension Participant {
       maySign = false
       return
     }
-    guard !maySign, mayHaveHeard, isMember else { return }
+    guard !maySign, signedElsewhere == nil, mayHaveHeard, isMember else { return }
     mayHaveHeard = false
     let own = logbook.log(of: lab).last?.sequence ?? 0
     var heard = 1
@@ -242,6 +242,7 @@ extension Participant {
     }
     guard heard * 2 > logbook.roster.members.count else { return }
     maySign = true
+    signsSince = moment.wallSeconds
     out.append(.news(.ownLogComplete(sequence: own)))
   }
 
@@ -260,6 +261,7 @@ extension Participant {
   }
 
   private mutating func sayPresence() throws(Refusal) -> Bool {
+    guard !isAhead else { return false }
     if let said = logbook.presence(of: lab), said.addresses == ownAddresses,
       said.software == settings.software, said.trains == settings.trains,
       said.name == settings.name

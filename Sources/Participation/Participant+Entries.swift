@@ -30,20 +30,24 @@ extension Participant {
     _ entry: Entry, from connection: ConnectionID?, _ changes: inout [Change],
     _ told: inout [GossipEvent]
   ) {
+    let before = logbook.forks[entry.lab]?.other.id
     do {
       switch try logbook.append(entry) {
       case .appended:
         changes.append(.append(entry))
         told.append(.appended(entry))
         notice(entry)
+        if entry.lab == lab { noticeOwn(entry) }
       case .known: break
       case .gap, .unknownRoster:
+        if connection != nil { try requirePlausible(entry) }
         wait(for: entry)
-        told.append(.entryDeferred(entry.lab))
+        if let connection { told.append(.entryDeferred(entry.lab, from: connection)) }
       case .branch: break
       case .equivocation:
         // One proof is enough, the lowest: whoever signs a thousand branches fills no disk here.
-        guard let fork = logbook.forks[entry.lab], fork.other.id == entry.id else { return }
+        guard let fork = logbook.forks[entry.lab], fork.other.id == entry.id, before != entry.id
+        else { return }
         changes.append(.fork(entry))
         told.append(
           .forked(
@@ -59,10 +63,41 @@ extension Participant {
     }
   }
 
+  /// Keeps an entry that cannot be checked yet, so that anybody may have written it: not one with
+  /// another signature in the place of the true one, and no more than a few mebibytes of them.
   private mutating func wait(for entry: Entry) {
-    guard !waiting.contains(where: { $0.id == entry.id }) else { return }
+    guard !waiting.contains(entry) else { return }
     waiting.append(entry)
-    if waiting.count > Self.waitingMax { waiting.removeFirst() }
+    waitingBytes += entry.body.count
+    while waiting.count > Limits.waitingEntriesMax || waitingBytes > Limits.waitingBytesMax {
+      waitingBytes -= waiting.removeFirst().body.count
+    }
+  }
+
+  /// Throws when an entry that has to wait is known to be forged: where its roster is known, the
+  /// key is, and what this lab has not signed must not keep it waiting for the rest of its own log.
+  private func requirePlausible(_ entry: Entry) throws(LedgerError) {
+    var keys = entry.lab == lab ? keyring.keys.map(\.publicKey) : []
+    if let roster = logbook.roster(version: entry.rosterVersion) {
+      keys = roster.member(entry.lab).map { [$0.key] } ?? []
+    } else if entry.lab != lab {
+      return
+    }
+    var fault = RecordError.field("entry.signature", "is of no key that this lab has")
+    for key in keys {
+      do { return try entry.verify(with: key) } catch { fault = error }
+    }
+    throw .record(fault)
+  }
+
+  /// An entry of the own log came from outside. One that was written while this node was signing is
+  /// another daemon's with the same key: two of them fork the log sooner or later, so this one
+  /// stops before.
+  private mutating func noticeOwn(_ entry: Entry) {
+    guard maySign, entry.message.timeSeconds > signsSince else { return }
+    maySign = false
+    signedElsewhere = entry.sequence
+    out.append(.news(.signedElsewhere(sequence: entry.sequence)))
   }
 
   /// Tries the entries again that rested on others, until none of them moves.
@@ -72,6 +107,7 @@ extension Participant {
       moved = false
       let before = waiting
       waiting = []
+      waitingBytes = 0
       for entry in before {
         let count = changes.count
         receive(entry, from: nil, &changes, &told)
@@ -89,6 +125,7 @@ extension Participant {
     _ payload: Hanse_V1_Entry.OneOf_Payload, with changes: [Change] = []
   ) throws(Refusal) -> Entry {
     guard let key = signingKey else { throw Self.foreignKey }
+    if case .attestation = payload {} else { try requireNotAhead() }
     let entry: Entry
     do {
       entry = try draft(payload, key)

@@ -21,11 +21,39 @@ extension Participant {
         hint: "a member approves it with: hanse approve \(key.publicKey.fingerprint)")
     }
     guard signingKey != nil else { throw Self.foreignKey }
+    if let fork = logbook.forks[lab] {
+      throw Refusal(
+        .refused, "two entries of this lab's own log stand at sequence \(fork.sequence)",
+        hint: "the members have to remove the lab; join again with a new --home and a new ticket")
+    }
+    if let sequence = signedElsewhere {
+      throw Refusal(
+        .refused,
+        "another daemon has signed entry \(sequence) of this lab's log with the same key",
+        hint: "end one of the two (was the home copied?), and start this one again")
+    }
     guard maySign else {
       throw Refusal(
         .refused, "this node does not know yet where its own log ends",
         hint: "it needs a connection to more than half of the labs; see hanse peers")
     }
+    try requireNotAhead()
+  }
+
+  /// Whether this lab has written under a roster version that has been taken back since: a lab
+  /// whose approval made it has signed twice at one place. Nothing that names an earlier version
+  /// counts then, but attestations, which may bring the version back.
+  var isAhead: Bool {
+    (logbook.log(of: lab).last?.rosterVersion ?? 0) > logbook.roster.version
+  }
+
+  func requireNotAhead() throws(Refusal) {
+    guard isAhead else { return }
+    throw Refusal(
+      .refused,
+      "roster version \(logbook.roster.version + 1), under which this lab has written, was taken "
+        + "back: a lab that had approved it has forked its log",
+      hint: "the other members approve the change too: see hanse pending there")
   }
 
   static let foreignKey = Refusal(

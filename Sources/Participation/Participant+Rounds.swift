@@ -36,7 +36,11 @@ extension Participant {
       return .wait(logbook.roster.cutoffs[lab] != nil ? .removed : .approval)
     }
     guard signingKey != nil else { return .wait(.newKey) }
-    guard maySign else { return .wait(.ownLog) }
+    guard maySign else {
+      let isBarred = signedElsewhere != nil || logbook.forks[lab] != nil
+      return .wait(isBarred ? .ownKey : .ownLog)
+    }
+    guard !isAhead else { return .wait(.rosterTakenBack) }
     let needed = Int(logbook.roster.rules.round.labsToBegin)
     // A lab that was removed after the first round began does not make it begin anew, nor need
     // whoever comes when the others have begun wait for another.

@@ -69,7 +69,6 @@ package struct Participant: Sendable {
     }
   }
 
-  static let waitingMax = 1024
   /// Objects wanted at a time: what the mesh takes, with room for the snapshot.
   static let wantedMax = GossipLimits.wantedObjects - 1
   /// Requests of one lab with one ticket that are recorded: a name and addresses set right twice.
@@ -83,6 +82,8 @@ package struct Participant: Sendable {
   package internal(set) var mesh: Mesh
   /// Entries that came before what they rest on, oldest first.
   var waiting: [Entry] = []
+  /// Bytes of their bodies.
+  package internal(set) var waitingBytes = 0
 
   /// The merge that this node stands on.
   package internal(set) var head: Hanse_V1_Merge { didSet { headID = head.id } }
@@ -103,6 +104,11 @@ package struct Participant: Sendable {
 
   /// Whether this node knows that it has its whole log back, so that it may sign.
   package internal(set) var maySign = false
+  /// The wall clock's second in which it came to know that.
+  var signsSince: UInt64 = 0
+  /// Where an entry of the own log stands that another daemon has signed since; from then on this
+  /// one signs nothing until it is started anew.
+  var signedElsewhere: UInt64?
   /// Whether somebody may have said where this node's log ends since that was last looked at.
   var mayHaveHeard = true
   /// Where this node's log ends with labs that have said so in a file.

@@ -197,6 +197,10 @@ package enum Waiting: Sendable, Equatable {
   case catchingUp(round: UInt32)
   /// Too few labs have said where this lab's log ends.
   case ownLog
+  /// This lab's key has signed elsewhere, or twice at one place.
+  case ownKey
+  /// The roster version under which this lab has written is one no longer.
+  case rosterTakenBack
   /// Too few labs for the first round.
   case labs(needed: Int, present: Int)
   /// The last round's attestations.
@@ -240,6 +244,8 @@ package enum News: Sendable {
   case cannotSign(reason: String)
   /// Two entries of this lab's own log stand at one place: it signs no more.
   case ownFork(sequence: UInt64)
+  /// Another daemon has signed this entry with this lab's key: this one signs no more.
+  case signedElsewhere(sequence: UInt64)
   /// Two different roots for one merge: never ignored.
   case differentRoots(merge: ContentID, own: ContentID, other: ContentID, lab: LabID)
 }

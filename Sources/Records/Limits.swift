@@ -3,6 +3,10 @@ public enum Limits {
   /// Bytes in an entry's body: a full roster's log positions twice over, under the seal and above
   /// it, and a hundred that are attested.
   public static let entryBytesMax = 65_536
+  /// Entries kept that rest on others which are not here, so that nobody can say who wrote them.
+  public static let waitingEntriesMax = 1024
+  /// Bytes of them, bodies alone: a thousand ordinary ones have a tenth of it.
+  public static let waitingBytesMax = 8 << 20
   /// Bytes in a charter: 10,000 modules of 25 bytes, four times the largest model foreseen.
   public static let charterBytesMax = 262_144
   /// Bytes in a frame between members: four blocks or 15 entries.

@@ -106,6 +106,8 @@ extension World {
       watch.report("node \(node.index) could not sign: \(reason)", at: seconds)
     case .ownFork(let sequence) where node.isHonest:
       watch.report("honest node \(node.index) forked its log at \(sequence)", at: seconds)
+    case .signedElsewhere(let sequence) where node.isHonest:
+      watch.report("node \(node.index) takes its own entry \(sequence) for another's", at: seconds)
     case .restsOn(_, let round, _):
       statesFetched += 1
       weatherLog.append("\(node.name) rests on round \(round)")

@@ -28,6 +28,9 @@ struct Circle {
   private var next: UInt64 = 1
   private var queue: [(Int, ParticipantEvent)] = []
   private var isDelivering = false
+  /// What was sent on the connections of ``intrude(_:as:)``, and which of them were closed.
+  private(set) var heard: [UInt64: [Hanse_V1_Frame]] = [:]
+  private(set) var closed: [UInt64: String] = [:]
   private var wires: [UInt64: (from: Int, to: Int, twin: UInt64)] = [:]
 
   init(_ count: Int) throws {
@@ -139,6 +142,35 @@ struct Circle {
     return true
   }
 
+  /// A connection to a node by somebody who has a member's key and keeps to no rule.
+  mutating func intrude(_ target: Int, as index: Int) -> ConnectionID {
+    let id = ConnectionID(number: next)
+    next += 1
+    heard[id.number] = []
+    tell(target, .connected(id, lab: lab(index), address: "", dialledByUs: false))
+    var hello = Hanse_V1_Frame()
+    hello.hello.protocol = 1
+    hello.hello.federation = Data(charter.id.bytes)
+    tell(target, .frame(id, hello))
+    return id
+  }
+
+  /// An entry of a lab that its node knows nothing of.
+  func forge(
+    _ index: Int, _ payload: Hanse_V1_Entry.OneOf_Payload, after last: Entry? = nil,
+    version: UInt32 = 1, wallSeconds: UInt64 = 0, key: SigningKey? = nil
+  ) throws -> Entry {
+    var message = Hanse_V1_Entry()
+    message.federation = Data(charter.id.bytes)
+    message.lab = Data(lab(index).bytes)
+    message.rosterVersion = version
+    message.sequence = (last?.sequence ?? 0) + 1
+    message.previous = Data(last?.id.bytes ?? [])
+    message.timeSeconds = wallSeconds
+    message.payload = payload
+    return try Entry(signing: message, with: key ?? firstKeys[index])
+  }
+
   mutating func part(_ left: Int, _ right: Int) {
     links.remove([min(left, right), max(left, right)])
     for (id, wire) in wires.sorted(by: { $0.key < $1.key })
@@ -198,6 +230,10 @@ struct Circle {
           case .head, .feedback, .foundations: break
           }
         }
+      case .send(let id, let frame) where heard[id.number] != nil:
+        heard[id.number]?.append(frame)
+      case .close(let id, let reason) where heard[id.number] != nil:
+        closed[id.number] = reason
       case .send(let id, let frame):
         guard let wire = wires[id.number] else { continue }
         tell(wire.to, .frame(ConnectionID(number: wire.twin), frame))

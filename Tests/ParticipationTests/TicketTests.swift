@@ -122,6 +122,33 @@ import Testing
     try isRefused(&circle, 0, unsigned, from: Self.key(50), "the request is not valid")
   }
 
+  @Test func theTicketOfALabThatWasRemovedIsNone() throws {
+    var (circle, ticket) = try invited(uses: 5)
+    let (asked, _) = try answer(
+      &circle, 1, request(circle, Self.key(50), ticket), from: Self.key(50))
+    #expect(asked.accepted)
+    var removal = Hanse_V1_Removal()
+    removal.lab = Data(circle.lab(0).bytes)
+    let last = try #require(circle.nodes[1].logbook.log(of: circle.lab(0)).last)
+    removal.lastSequence = last.sequence
+    removal.lastEntry = Data(last.id.bytes)
+    let proposal = try circle.ask(1) { node, moment throws(Refusal) in
+      try node.propose(.remove(removal), at: moment)
+    }
+    circle.wait(1)
+    _ = try circle.ask(2) { node, moment throws(Refusal) in try node.approve(proposal, at: moment) }
+    circle.wait(1)
+    for member in [1, 2] {
+      #expect(circle.nodes[member].logbook.roster.version == 2)
+      // Neither somebody new nor whoever had asked with it before.
+      for key in [Self.key(50), Self.key(51)] {
+        try isRefused(
+          &circle, member, request(circle, key, ticket), from: key,
+          "no member has announced this ticket")
+      }
+    }
+  }
+
   @Test func aKeyThatWasRemovedDoesNotComeBackWithATicket() throws {
     var (circle, ticket) = try invited(uses: 5)
     var removal = Hanse_V1_Removal()
