@@ -72,7 +72,7 @@ final class LocalFederation {
   }
 
   /// What a lab brings along.
-  private func own(_ lab: String, _ index: Int) throws -> [String] {
+  func own(_ lab: String, _ index: Int) throws -> [String] {
     let text = "\(folder)/\(lab).jsonl"
     try Data(Self.text(of: index).utf8).write(to: URL(filePath: text))
     return [
