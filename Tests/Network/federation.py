@@ -115,11 +115,19 @@ class Federation:
                 file.write(str(last))
             os.rename(self.limits[lab] + ".new", self.limits[lab])
 
-    def rest(self, labs=None):
-        """Lets the round that is under way and the next be the last, and waits for their end."""
-        last = max(head["round"] for head in self.heads(labs) if head) + 2
-        self.let(last)
-        return self.one_head(last, labs)
+    def rest(self, labs=None, attempts=5):
+        """Lets the round that is under way and the next be the last, and waits until all labs stand
+        on one head. A lab that left a round without one that was slow may have begun the next from
+        its smaller head, which it then keeps until it has trained: another round is let through."""
+        last = max((head["round"] for head in self.heads(labs) if head), default=0) + 2
+        for attempt in range(1, attempts + 1):
+            self.let(last)
+            try:
+                return self.one_head(last, labs, seconds=120)
+            except LabError:
+                if attempt == attempts:
+                    raise
+                last += 1
 
     def approve(self, member, subject):
         try:

@@ -182,15 +182,14 @@ def kills(bed, binaries, check, options):
     """(d) kill -9 at random instants: rounds, merges, roster changes"""
     chance = random.Random(options.seed)
     labs = Federation(bed, binaries, names(5), rules(2), name="kill")
-    labs.let(2)
-    labs.one_head(2)
+    begun = labs.rest()[1]["round"]
     ids = {labs.page(lab, "status")["lab"]["name"]: lab for lab in labs.names}
     check("five labs run", len(ids) == 5)
     shown = {lab: {} for lab in labs.names}
     lost, gone, count = [], [], options.kills
     for kill in range(count):
         # A round for each kill, so that rounds are under way and logs stay of a length to compare.
-        labs.let(kill + 5)
+        labs.let(begun + kill + 3)
         time.sleep(chance.uniform(0, 1.5))
         if kill % max(4, count // 8) == 3:
             change_roster(labs, chance, shown, gone)
@@ -212,9 +211,6 @@ def kills(bed, binaries, check, options):
             print(f"      {kill + 1} kills, {len(lost)} entries lost, rounds {rounds}", flush=True)
     check(f"{count} kills: nothing acknowledged is lost", not lost, lost[:5])
     stay = [lab for lab in labs.names if lab not in gone]
-    labs.let(FOR_EVER)
-    top = max(head["round"] for head in labs.heads(stay) if head)
-    labs.one_head(top + 1, stay, seconds=300)
     labs.rest(stay)
     check("the labs go on together", True)
     codes = labs.stop_all()
