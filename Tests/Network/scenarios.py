@@ -46,8 +46,9 @@ def one_root(labs, check):
     check("one state root everywhere", len(roots) == 1, roots)
 
 
-def traffic(bed, binaries, check, options, prepare, advertise=None, name="thin"):
-    """So many labs publish so much, and come to rest: same root, hardly a byte twice."""
+def traffic(bed, binaries, check, options, advertise=None, name="thin"):
+    """So many labs on thin links publish so much, and come to rest: same root, hardly a byte
+    twice."""
     rounds, count = options.rounds, options.labs
     shape = MEDIUM if options.quick else wide(options.layers)
     labs = Federation(bed, binaries, [], rules(3600, rank=64 if options.quick else 256), shape,
@@ -56,7 +57,8 @@ def traffic(bed, binaries, check, options, prepare, advertise=None, name="thin")
         address = bed.add(f"{name}-{lab}")
         labs.addresses[lab] = address
         labs.enrol(lab, advertise and advertise(lab, address))
-    prepare(labs)
+    for lab in labs.names:
+        bed.thin(f"{name}-{lab}", options.megabits)
     wire = {lab: bed.received(f"{name}-{lab}") for lab in labs.names}
     labs.let(rounds)
     seconds, head = labs.one_head(rounds, seconds=options.patience, sealed=True)
@@ -86,15 +88,11 @@ def traffic(bed, binaries, check, options, prepare, advertise=None, name="thin")
 
 def thin(bed, binaries, check, options):
     """(a) thin links"""
-    def prepare(labs):
-        for lab in labs.names:
-            bed.thin(f"thin-{lab}", options.megabits)
-
-    traffic(bed, binaries, check, options, prepare)
+    traffic(bed, binaries, check, options)
 
 
 def faults(bed, binaries, check, options):
-    """(b) a proxy between some of them that delays, stalls, resets, flips, goes deaf"""
+    """(b) the same, and a proxy between some of them that delays, stalls, resets, flips, goes deaf"""
     proxy_address = bed.add("proxy")
     pairs, process = [], []
 
@@ -113,7 +111,7 @@ def faults(bed, binaries, check, options):
         process.append(started)
         return [f"{proxy_address}:{port}"]
 
-    traffic(bed, binaries, check, options, lambda labs: None, advertise, "faults")
+    traffic(bed, binaries, check, options, advertise, "faults")
     struck = {}
     for one in process:
         one.stdin.write("\n")
