@@ -119,3 +119,13 @@ extension NodeCore {
     labs.isEmpty ? "" : words + labs.map { name(of: $0) }.joined(separator: ", ")
   }
 }
+
+extension Waiting {
+  /// Whether two reasons differ in nothing but seconds that count down.
+  package func isSame(but other: Waiting) -> Bool {
+    if case .grace(let round, _) = self, case .grace(let later, _) = other {
+      return round == later
+    }
+    return self == other
+  }
+}

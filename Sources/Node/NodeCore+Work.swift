@@ -14,9 +14,21 @@ import Trainers
 extension NodeCore {
   /// What the round loop says it is doing.
   func set(_ kind: Activity.Kind, _ detail: String) {
-    if activity.kind != kind || activity.detail != detail {
-      log.info("\(kind.rawValue): \(detail)")
-    }
+    let isNew = activity.kind != kind || activity.detail != detail
+    activity.reason = nil
+    begin(kind, detail, isNew: isNew)
+  }
+
+  /// From now on the worker waits. The log has the reason once: seconds that are counted down, and
+  /// payloads that come, are for `hanse status` alone.
+  func wait(for reason: Waiting) {
+    let isNew = activity.kind != .waiting || activity.reason?.isSame(but: reason) != true
+    activity.reason = reason
+    begin(.waiting, words(reason), isNew: isNew)
+  }
+
+  private func begin(_ kind: Activity.Kind, _ detail: String, isNew: Bool) {
+    if isNew { log.info("\(kind.rawValue): \(detail)") }
     let was = activity.kind.isWork
     activity.begin(kind)
     activity.detail = detail

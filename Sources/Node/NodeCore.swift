@@ -217,6 +217,8 @@ struct Activity: Sendable {
   private var seconds: [Kind: Double] = [:]
   var detail = "starting"
   var progress: Double?
+  /// Why nothing is done.
+  var reason: Waiting?
 
   /// From now on this is done.
   mutating func begin(_ kind: Kind) {

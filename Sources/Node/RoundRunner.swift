@@ -81,7 +81,7 @@ actor RoundRunner {
     }
     switch await core.nextStep(last: last) {
     case .wait(let waiting):
-      await core.set(.waiting, core.words(waiting))
+      await core.wait(for: waiting)
       _ = await core.change()
     case .judge(let contribution): try await judge(contribution)
     case .train(let round, let attempt, let rejections):

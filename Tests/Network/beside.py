@@ -144,6 +144,15 @@ def syncthing(bed, size, repeats):
     return seconds, peaks, others
 
 
+def transfer(bed, binaries, size, repeats):
+    """The same amount between two processes that only move it, by `hanse bench transfer`: seconds,
+    and the peaks of who takes and who serves."""
+    done = json.loads(network.run(*bed.inside("giver", [
+        f"{binaries}/hanse", "bench", "transfer", "--json", "--size", str(size // MEBIBYTE + 1),
+        "--repeats", str(repeats), "--directory", bed.folder])))
+    return done["seconds"], done["peak_rss_bytes"], done["peak_rss_bytes_serving"]
+
+
 def arrival(taker, size):
     """From its log: the line that says that the connection stands; to the file under its name."""
     log, path = f"{taker.folder}/log", f"{taker.folder}/files/payload"

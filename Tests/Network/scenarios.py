@@ -312,6 +312,9 @@ def syncthing(bed, binaries, check, options):
     saved = labs.home(late) + ".saved"
     shutil.copytree(labs.home(late), saved, ignore=shutil.ignore_patterns("*.sock"))
     ours, peaks, server = [], [], []
+    # Begun anew, so that what training and folding took does not count for the transfer.
+    labs.stop("one")
+    labs.start("one")
     for _ in range(options.repeats):
         labs.start(late)
         ours.append(beside.follow(labs, late, missing))
@@ -322,12 +325,17 @@ def syncthing(bed, binaries, check, options):
         shutil.copytree(saved, labs.home(late))
     labs.stop_all()
     theirs, their_peaks, their_server = beside.syncthing(bed, ideal, options.repeats)
-    beside.report("hanse", ideal, ours, peaks, server)
+    alone, taking, serving = beside.transfer(bed, binaries, ideal, options.repeats)
+    beside.report("hanse, whole labs, which fold and judge too", ideal, ours, peaks, server)
+    beside.report("hanse bench transfer", ideal, alone, [taking], [serving])
     beside.report("syncthing", ideal, theirs, their_peaks, their_server)
     middle = sorted(ours)[len(ours) // 2]
     rival = sorted(theirs)[len(theirs) // 2]
     check(f"{ideal / MEBIBYTE:.0f} MiB arrive: {middle:.2f} s, Syncthing {rival:.2f} s (medians)",
           all(ours) and all(theirs))
+    most, least = max(taking, serving), min(their_peaks + their_server)
+    check(f"to move them takes {most / MEBIBYTE:.0f} MiB of memory at most, Syncthing "
+          f"{least / MEBIBYTE:.0f} at least", options.quick or most <= least, most)
 
 
 ALL = {"thin": thin, "faults": faults, "partition": partition, "kills": kills, "resume": resume,
