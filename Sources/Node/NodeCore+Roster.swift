@@ -167,21 +167,26 @@ extension NodeCore {
     recall.reason = String(request.reason.prefix(200))
     let states = logbook.contributionsInOrder
     if request.change == .recallLab {
-      let seat = try seat(request.subjects.joined(separator: " "))
-      let since = UInt32(clamping: request.sinceRound ?? 0)
-      recall.contributions = states.filter { $0.author == seat.lab && $0.round >= since }
-        .map { Data($0.id.bytes) }
+      let seat = try seat(request.subjects.joined(separator: " "), orFormer: true)
+      recall.contributions = try recallable(
+        states.filter { $0.author == seat.lab }, of: seat, since: request.sinceRound ?? 0)
     } else {
       recall.contributions = try request.subjects.map { prefix in
         let found = states.filter { $0.id.description.hasPrefix(prefix) }
         guard found.count == 1, prefix.utf8.count >= 4 else {
           throw ControlError(
-            .notFound, "\(prefix) is not one contribution", hint: "hanse log shows their ids")
+            .notFound, "\(printable(prefix)) is not one contribution",
+            hint: "hanse log shows their ids")
+        }
+        guard !logbook.roster.recalled.contains(found[0].id) else {
+          throw ControlError(
+            .refused, "contribution \(found[0].id.short) was recalled already",
+            hint: "hanse why \(found[0].id.short) says by whom")
         }
         return Data(found[0].id.bytes)
       }
     }
-    guard !recall.contributions.isEmpty, recall.contributions.count <= Limits.recallsMax else {
+    guard recall.contributions.count <= Limits.recallsMax else {
       throw ControlError(
         .refused, "\(recall.contributions.count) contributions cannot be recalled at once",
         hint: "1 to \(Limits.recallsMax) in one proposal")
@@ -189,10 +194,59 @@ extension NodeCore {
     return recall
   }
 
-  /// The one member of this name, or whose id begins so.
-  private func seat(_ subject: String) throws -> Seat {
-    let found = logbook.roster.members.filter {
-      $0.name == subject || (subject.utf8.count >= 4 && $0.lab.description.hasPrefix(subject))
+  /// What a recall of a lab's contributions since a round names: those that are not recalled yet.
+  /// Throws, with the round to give instead, when they are more or older than a recall can reach.
+  private func recallable(
+    _ states: [ContributionState], of seat: Seat, since round: Int
+  ) throws -> [Data] {
+    let name = printable(seat.name)
+    let wanted = states.filter {
+      $0.round >= UInt32(clamping: round) && !logbook.roster.recalled.contains($0.id)
+    }
+    guard !wanted.isEmpty else {
+      throw ControlError(
+        .notFound, "\(name) has no contribution since round \(round) that is not recalled already",
+        hint: "hanse blame shows whose contributions are in the model")
+    }
+    func way(since round: UInt32) -> String {
+      "hanse recall --lab \(name) --since \(round)"
+    }
+    var book = logbook
+    let (sealed, kept) = (book.sealedRound(), charter.retention)
+    let reach = sealed > kept ? sealed - kept : 0
+    let reached = wanted.filter { $0.round >= reach }
+    guard reached.count == wanted.count else {
+      throw ControlError(
+        .refused,
+        "\(wanted.count - reached.count) of \(name)'s contributions are of rounds before \(reach), "
+          + "whose payloads are kept no more: a recall reaches no further back",
+        hint: reached.isEmpty
+          ? "what a newer contribution undoes needs no recall"
+          : "recall those that can be: \(way(since: reach))")
+    }
+    guard wanted.count <= Limits.recallsMax else {
+      let newest = wanted.map(\.round).sorted().suffix(Limits.recallsMax)
+      // Of a round that does not fit as a whole nothing is named.
+      let first = wanted.count { $0.round >= newest[newest.startIndex] } > Limits.recallsMax ? 1 : 0
+      throw ControlError(
+        .refused,
+        "\(wanted.count) of \(name)'s contributions cannot be recalled at once; a proposal names "
+          + "up to \(Limits.recallsMax)",
+        hint: "begin with the newest, \(way(since: newest[newest.startIndex] + UInt32(first))), "
+          + "and give this command again once that is enacted")
+    }
+    return wanted.map { Data($0.id.bytes) }
+  }
+
+  /// The one member of this name, or whose id begins so; or one that was a member once.
+  private func seat(_ subject: String, orFormer: Bool = false) throws -> Seat {
+    func isMeant(_ seat: Seat) -> Bool {
+      seat.name == subject || (subject.utf8.count >= 4 && seat.lab.description.hasPrefix(subject))
+    }
+    var found = logbook.roster.members.filter(isMeant)
+    if found.isEmpty, orFormer {
+      for seat in logbook.rosters.flatMap(\.members)
+      where isMeant(seat) && !found.contains(where: { $0.lab == seat.lab }) { found.append(seat) }
     }
     guard let seat = found.first else {
       throw ControlError(
