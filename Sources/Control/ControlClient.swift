@@ -37,8 +37,13 @@ public struct ControlClient: NodeControl {
   public func peers() async throws -> PeersPage { try await get("peers") }
   public func pending() async throws -> PendingPage { try await get("pending") }
   public func roster() async throws -> RosterPage { try await get("roster") }
-  public func log(limit: Int, entries: Bool) async throws -> LogPage {
-    try await get("log?limit=\(limit)&entries=\(entries)")
+  public func log(limit: Int, entries: Bool, rounds: RoundSpan = RoundSpan()) async throws
+    -> LogPage
+  {
+    try await get("log?limit=\(limit)&entries=\(entries)\(rounds.query)")
+  }
+  public func blame(_ rounds: RoundSpan) async throws -> BlamePage {
+    try await get("blame?\(rounds.query.dropFirst())")
   }
   public func show(_ id: String) async throws -> EntryPage {
     try await get("show/\(try ShownID.check(id))")

@@ -42,6 +42,8 @@ package struct ControlRoutes: Sendable {
     case (.GET, "pending", 1): return try PageCoding.encode(try await node.pending())
     case (.GET, "roster", 1): return try PageCoding.encode(try await node.roster())
     case (.GET, "log", 1): return try PageCoding.encode(try await log(target))
+    case (.GET, "blame", 1):
+      return try PageCoding.encode(try await node.blame(try Self.rounds(target)))
     case (.GET, "show", 2):
       return try PageCoding.encode(try await node.show(try ShownID.check(target.path[1])))
     case (.POST, "export", 1): return try await act(body) { try await node.export($0) }
@@ -66,7 +68,22 @@ package struct ControlRoutes: Sendable {
     guard (1...100_000).contains(limit) else {
       throw ControlError(.wrongUse, "limit is \(limit), not 1 to 100000")
     }
-    return try await node.log(limit: limit, entries: target.query["entries"] == "true")
+    return try await node.log(
+      limit: limit, entries: target.query["entries"] == "true", rounds: try Self.rounds(target))
+  }
+
+  private static func rounds(_ target: Target) throws(ControlError) -> RoundSpan {
+    func round(_ name: String) throws(ControlError) -> Int? {
+      guard let text = target.query[name] else { return nil }
+      guard let round = Int(text) else {
+        throw ControlError(
+          .wrongUse, "\(name) is \(PlainText.escape(text, limit: 40)), not a round")
+      }
+      return round
+    }
+    let rounds = RoundSpan(since: try round("since"), until: try round("until"))
+    try rounds.check()
+    return rounds
   }
 
   private func act<Request: Decodable, Content: Page>(

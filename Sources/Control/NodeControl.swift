@@ -10,8 +10,10 @@ public protocol NodePages: Sendable {
   func pending() async throws -> PendingPage
   /// The labs.
   func roster() async throws -> RosterPage
-  /// The newest merges, at most `limit`, and as many log entries when asked for.
-  func log(limit: Int, entries: Bool) async throws -> LogPage
+  /// The newest merges of these rounds, at most `limit`, and as many log entries when asked for.
+  func log(limit: Int, entries: Bool, rounds: RoundSpan) async throws -> LogPage
+  /// Whose contributions moved the model of the node's head in these rounds.
+  func blame(_ rounds: RoundSpan) async throws -> BlamePage
   /// A merge or entry by its id or a unique beginning of it, of four characters or more.
   func show(_ id: String) async throws -> EntryPage
   /// Writes a merge's adapter as files, if they are not there yet.

@@ -28,7 +28,7 @@ extension StatusPage {
         (activity == .stopped ? style.bad(now) : style.good(now))
           + (detail.isEmpty ? "" : "  " + PlainText.escape(detail))),
       line("head", "round \(head.round)  merge \(Figures.short(head.id))  \(sealed)"),
-      line("state root", PlainText.escape(head.stateRoot)),
+      line("state root", head.stateRoot.isEmpty ? "–" : PlainText.escape(head.stateRoot)),
       line("held-out", heldOutText(style)),
       line("disk", "\(Figures.bytes(diskBytes)) used, \(Figures.bytes(freeBytes)) free"),
       line("software", PlainText.escape(software)),
@@ -190,9 +190,12 @@ extension RosterPage {
       ]
     }
     if !history.isEmpty { lines += ["", style.strong("how it came to be")] }
-    lines += history.map {
-      "  version \($0.makesVersion): \(PlainText.escape($0.change)), proposed by "
-        + PlainText.escape($0.proposer.name) + PendingPage.names($0.approvals)
+    for change in history {
+      lines.append(
+        "  version \(change.makesVersion): \(PlainText.escape(change.change)), proposed by "
+          + PlainText.escape(change.proposer.name) + ", approved by"
+          + PendingPage.names(change.approvals))
+      lines += change.details.map { "    " + PlainText.escape($0, limit: 240) }
     }
     return lines
   }

@@ -61,14 +61,14 @@ struct Landed {
 }
 
 /// The element at position ⌊(n − 1) / 2⌋ of the sorted values. At least one value.
-func lowerMedian(_ values: [UInt64]) -> UInt64 {
+package func lowerMedian(_ values: [UInt64]) -> UInt64 {
   values.sorted()[(values.count - 1) / 2]
 }
 
 /// Per-tensor clipping to the round's median norm.
-enum Clip {
+package enum Clip {
   /// Contributions from which on a round's own median is trusted.
-  static let quorum = 3
+  package static let quorum = 3
 
   /// The clip of each contribution and factor, and the medians to remember.
   ///
@@ -101,7 +101,7 @@ enum Clip {
 
   /// What is remembered for rounds of fewer than three: the median, but a round of fewer than three
   /// at most doubles it, and a median of zero changes nothing.
-  static func next(_ median: UInt64, after remembered: UInt64, isQuorum: Bool) -> UInt64 {
+  package static func next(_ median: UInt64, after remembered: UInt64, isQuorum: Bool) -> UInt64 {
     if median == 0 { return remembered }
     if isQuorum || remembered == 0 { return median }
     let doubled = remembered.addingReportingOverflow(remembered)

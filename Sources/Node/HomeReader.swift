@@ -96,9 +96,14 @@ public actor HomeReader: NodePages {
 
   public func roster() -> RosterPage { writer.roster() }
 
-  public func log(limit: Int, entries: Bool) -> LogPage {
+  public func log(limit: Int, entries: Bool, rounds: RoundSpan) -> LogPage {
     var writer = writer
-    return writer.log(limit: limit, entries: entries)
+    return writer.log(limit: limit, entries: entries, rounds: rounds)
+  }
+
+  public func blame(_ rounds: RoundSpan) throws -> BlamePage {
+    var writer = writer
+    return try writer.blame(rounds)
   }
 
   public func show(_ id: String) throws -> EntryPage {

@@ -20,9 +20,14 @@ struct NodeAnswers: NodeControl {
   func pending() async throws -> PendingPage { await core.writer.pending() }
   func roster() async throws -> RosterPage { await core.writer.roster() }
 
-  func log(limit: Int, entries: Bool) async throws -> LogPage {
+  func log(limit: Int, entries: Bool, rounds: RoundSpan) async throws -> LogPage {
     var writer = await core.writer
-    return writer.log(limit: limit, entries: entries)
+    return writer.log(limit: limit, entries: entries, rounds: rounds)
+  }
+
+  func blame(_ rounds: RoundSpan) async throws -> BlamePage {
+    var writer = await core.writer
+    return try writer.blame(rounds)
   }
 
   func show(_ id: String) async throws -> EntryPage {

@@ -67,11 +67,23 @@ extension PageWriter {
   }
 
   private mutating func page(of attestation: Hanse_V1_Attestation) throws -> EntryPage {
+    let id = attestation.merge.id
     let expansion = try logbook.expand(attestation.merge.frontier)
     return EntryPage(
-      kind: "merge", id: attestation.merge.id.description,
-      merge: mergeRow(attestation, expansion: expansion, since: nil, parent: nil),
+      kind: "merge", id: id.description,
+      merge: mergeRow(
+        attestation, expansion: expansion, after: merge(before: id), attesters: attesters(of: [id])),
       fields: [.init("roster version", "\(attestation.merge.rosterVersion)")])
+  }
+
+  /// What the lab that adopted a merge had for its head before that: this node itself if it did.
+  private func merge(before id: ContentID) -> Hanse_V1_Merge? {
+    for lab in [lab] + logbook.labs {
+      let adopted = distinctMerges(of: lab)
+      guard let place = adopted.firstIndex(where: { $0.merge.id == id }) else { continue }
+      return place == 0 ? nil : adopted[place - 1].merge
+    }
+    return nil
   }
 
   private func page(of entry: Entry) -> EntryPage {

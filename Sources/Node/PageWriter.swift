@@ -65,7 +65,7 @@ struct PageWriter {
         tokens: verdict.tokens)
     }
     row.status = status(state)
-    row.reason = reason(state)
+    row.reason = row.status == .recalled ? recallReason(state.id) : reason(state)
     return row
   }
 
@@ -100,6 +100,23 @@ struct PageWriter {
       return "\(state.judgements.count) of \(state.judges.count) judges have spoken"
     case .admitted: return ""
     }
+  }
+
+  /// Which change of the roster took a contribution out of the fold, whose it was, and why.
+  private func recallReason(_ id: ContentID) -> String {
+    let bytes = Data(id.bytes)
+    for roster in logbook.rosters.dropLast() {
+      guard let proposal = logbook.enactedProposal(after: roster),
+        case .recall(let recall)? = proposal.message.change,
+        recall.contributions.contains(bytes)
+      else { continue }
+      let approvers = proposal.approvers.map { named($0).name }.joined(separator: ", ")
+      return
+        "by roster version \(proposal.message.makesVersion) (\(proposal.id.short)), proposed by "
+        + "\(named(proposal.author).name), approved by \(approvers)"
+        + (recall.reason.isEmpty ? "; no reason given" : ": \(recall.reason)")
+    }
+    return ""
   }
 
   private func nats(_ micronats: UInt64) -> Double { Double(micronats) / 1e6 }
@@ -219,55 +236,84 @@ struct PageWriter {
       })
   }
 
-  mutating func log(limit: Int, entries: Bool) -> LogPage {
+  /// The newest merges of some rounds. What is not shown is not looked at: a node that has run for
+  /// years answers as fast as a young one.
+  mutating func log(limit: Int, entries: Bool, rounds: RoundSpan) -> LogPage {
+    // Once, before every row asks for itself.
+    _ = logbook.sealedRound()
+    let adopted = distinctMerges(of: lab)
+    var places = adopted.indices.filter { rounds.contains(Int(adopted[$0].merge.frontier.round)) }
+    places = Array(places.suffix(max(0, limit)))
+    let attesters = attesters(of: Set(places.map { adopted[$0].merge.id }))
     var rows: [MergeRow] = []
-    var last: Expansion?
-    var lastID: ContentID?
-    var listed: Set<ContentID> = []
-    for attestation in distinctMerges() {
-      guard let expansion = try? logbook.expand(attestation.merge.frontier) else { continue }
+    var listed: Set<ContentID> = (try? logbook.expand(head.frontier))?.set ?? []
+    for place in places {
+      guard let expansion = try? logbook.expand(adopted[place].merge.frontier) else { continue }
       rows.append(
-        mergeRow(attestation, expansion: expansion, since: last, parent: lastID))
+        mergeRow(
+          adopted[place], expansion: expansion, after: place == 0 ? nil : adopted[place - 1].merge,
+          attesters: attesters))
       listed.formUnion(expansion.set)
-      last = expansion
-      lastID = attestation.merge.id
     }
-    let open = logbook.contributionsInOrder.filter { !listed.contains($0.id) }.map(row)
+    let lowest = rows.first.map { $0.round } ?? 0
+    let open = logbook.contributionsInOrder.filter {
+      !listed.contains($0.id) && $0.round >= lowest && rounds.contains(Int($0.round))
+    }
     return LogPage(
-      federation: federation, merges: Array(rows.reversed().prefix(max(0, limit))), open: open,
+      federation: federation, merges: rows.reversed(), open: open.map(row),
       entries: entries ? entryRows(limit: limit) : [])
   }
 
-  /// The merges that this node adopted, in its own log's order, each once.
-  private func distinctMerges() -> [Hanse_V1_Attestation] {
+  /// The merges that a lab adopted, in its log's order, each once.
+  func distinctMerges(of lab: LabID) -> [Hanse_V1_Attestation] {
     var seen: Set<ContentID> = []
     return attestations(of: lab).filter { seen.insert($0.merge.id).inserted }
   }
 
+  /// A merge that its lab adopted after another one.
   mutating func mergeRow(
-    _ attestation: Hanse_V1_Attestation, expansion: Expansion, since: Expansion?,
-    parent: ContentID?
+    _ attestation: Hanse_V1_Attestation, expansion: Expansion, after last: Hanse_V1_Merge?,
+    attesters: [ContentID: [ContentID: [LabID]]]
   ) -> MergeRow {
-    let new = expansion.members.filter { !(since?.set.contains($0) ?? false) }
-    let states = new.compactMap { logbook.contribution($0) }
-    var parents: [ContentID] = parent.map { [$0] } ?? []
+    let known = last.flatMap { try? logbook.expand($0.frontier) }?.set ?? []
+    let states = expansion.members.filter { !known.contains($0) }
+      .compactMap { logbook.contribution($0) }
+    var parents: [ContentID] = last.map { [$0.id] } ?? []
     for state in states where !parents.contains(state.message.base.id) {
       if state.message.base.id != attestation.merge.id { parents.append(state.message.base.id) }
     }
+    let id = attestation.merge.id
+    let root = ContentID(bytes: attestation.stateRoot)
     return MergeRow(
-      id: attestation.merge.id.description, round: Int(expansion.round),
-      parents: parents.map(\.description), contributions: states.map(row),
-      stateRoot: ContentID(bytes: attestation.stateRoot)?.description ?? "",
-      attestedBy: attesters(of: attestation), sealed: logbook.isSealed(attestation.merge.frontier))
+      id: id.description, round: Int(expansion.round), parents: parents.map(\.description),
+      contributions: states.map(row), stateRoot: root?.description ?? "",
+      attestedBy: (root.flatMap { attesters[id]?[$0] } ?? []).map { named($0).name },
+      sealed: logbook.isSealed(attestation.merge.frontier))
   }
 
-  private func attesters(of attestation: Hanse_V1_Attestation) -> [String] {
-    let id = attestation.merge.id
-    return logbook.labs.filter { lab in
-      attestations(of: lab).contains {
-        $0.merge.id == id && $0.stateRoot == attestation.stateRoot
+  /// Who attested each of these merges, by merge and state root.
+  func attesters(of merges: Set<ContentID>) -> [ContentID: [ContentID: [LabID]]] {
+    var result: [ContentID: [ContentID: [LabID]]] = [:]
+    for lab in logbook.labs {
+      for attestation in distinctRoots(of: lab, merges) {
+        result[attestation.merge, default: [:]][attestation.root, default: []].append(lab)
       }
-    }.map { named($0).name }
+    }
+    return result
+  }
+
+  private struct MergeAndRoot: Hashable {
+    let merge: ContentID
+    let root: ContentID
+  }
+
+  private func distinctRoots(of lab: LabID, _ merges: Set<ContentID>) -> Set<MergeAndRoot> {
+    var result: Set<MergeAndRoot> = []
+    for attestation in attestations(of: lab) where merges.contains(attestation.merge.id) {
+      guard let root = ContentID(bytes: attestation.stateRoot) else { continue }
+      result.insert(MergeAndRoot(merge: attestation.merge.id, root: root))
+    }
+    return result
   }
 
   // MARK: entries

@@ -11,6 +11,7 @@ struct Log: AsyncParsableCommand {
 
       EXAMPLE
         $ hanse log --graph --limit 5
+        $ hanse log --since 12 --until 20 --limit 1000
 
       EXIT CODES
         0 done, 1 failed, 2 wrong use, 3 no home
@@ -22,9 +23,10 @@ struct Log: AsyncParsableCommand {
   @Flag(help: "Show log entries too: contributions, verdicts, attestations, proposals, …")
   var entries = false
 
-  @Option(help: ArgumentHelp("How many merges, and how many entries.", valueName: "n"))
+  @Option(help: ArgumentHelp("How many merges at most, and how many entries.", valueName: "n"))
   var limit = 20
 
+  @OptionGroup var rounds: RoundOptions
   @OptionGroup var home: HomeOptions
   @OptionGroup var page: PageOptions
 
@@ -35,7 +37,7 @@ struct Log: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let log = try await home.pages().log(limit: limit, entries: entries)
+    let log = try await home.pages().log(limit: limit, entries: entries, rounds: rounds.span)
     try Speech.say(log, json: page.json) { $0.lines($1, graph: graph) }
   }
 }

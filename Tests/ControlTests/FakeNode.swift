@@ -21,9 +21,16 @@ final class FakeNode: NodeControl {
   func peers() async throws -> PeersPage { Samples.peers }
   func pending() async throws -> PendingPage { Samples.pending }
   func roster() async throws -> RosterPage { Samples.roster }
-  func log(limit: Int, entries: Bool) async throws -> LogPage {
-    try await note("log \(limit) \(entries)")
+  func log(limit: Int, entries: Bool, rounds: RoundSpan) async throws -> LogPage {
+    try await note("log \(limit) \(entries) \(Self.text(rounds))")
     return Samples.log
+  }
+  func blame(_ rounds: RoundSpan) async throws -> BlamePage {
+    try await note("blame \(Self.text(rounds))")
+    return Samples.blame
+  }
+  private static func text(_ rounds: RoundSpan) -> String {
+    [rounds.since, rounds.until].map { $0.map(String.init) ?? "-" }.joined(separator: " ")
   }
   func show(_ id: String) async throws -> EntryPage {
     try await note("show \(id)")
@@ -149,6 +156,17 @@ enum Samples {
       EntryRow(
         id: id("e"), lab: luebeck, sequence: 7, kind: "verdict", timeSeconds: 1_772_366_400,
         summary: "accepts")
+    ])
+
+  static let blame = BlamePage(
+    head: head, since: 3, until: 9,
+    labs: [
+      .init(
+        lab: luebeck, share: 0.75, merged: 6, recalled: 1, tokens: 1_228_800, firstRound: 3,
+        lastRound: 9, meanChange: -0.0625),
+      .init(
+        lab: hostile, share: 0.25, merged: 2, recalled: 0, tokens: 409_600, firstRound: 4,
+        lastRound: 5, meanChange: nil),
     ])
 
   static let shown = EntryPage(

@@ -42,7 +42,10 @@ private struct Running {
     #expect(try await client.peers() == Samples.peers)
     #expect(try await client.pending() == Samples.pending)
     #expect(try await client.roster() == Samples.roster)
-    #expect(try await client.log(limit: 7, entries: true) == Samples.log)
+    let rounds = RoundSpan(since: 3, until: 9)
+    #expect(try await client.log(limit: 7, entries: true, rounds: rounds) == Samples.log)
+    #expect(try await client.blame(rounds) == Samples.blame)
+    #expect(try await client.blame(RoundSpan()) == Samples.blame)
     #expect(try await client.show("abcd") == Samples.shown)
     #expect(try await client.export(ExportRequest()) == Samples.export)
     #expect(try await client.verify(VerifyRequest(fromSeal: true)) == Samples.verify)
@@ -52,7 +55,8 @@ private struct Running {
     #expect(try await client.propose(request).message == "proposed")
     #expect(
       running.node.asked.withLock { $0 } == [
-        "status", "log 7 true", "show abcd", "invite 60 3", "propose recall-lab [\"bremen\"]",
+        "status", "log 7 true 3 9", "blame 3 9", "blame - -", "show abcd", "invite 60 3",
+        "propose recall-lab [\"bremen\"]",
       ])
     try await running.stop()
   }
@@ -76,6 +80,10 @@ private struct Running {
       try await client.log(limit: 0, entries: false)
     }
     #expect(limit?.kind == .wrongUse)
+    for rounds in [RoundSpan(since: -1), RoundSpan(since: 9, until: 3), RoundSpan(until: 1 << 40)] {
+      let wrong = await #expect(throws: ControlError.self) { try await client.blame(rounds) }
+      #expect(wrong?.kind == .wrongUse, "\(rounds)")
+    }
     try await running.stop()
   }
 

@@ -53,7 +53,7 @@ import Testing
       Samples.status.lines(.plain), Samples.peers.lines(.plain), Samples.pending.lines(.plain),
       Samples.roster.lines(.plain), Samples.log.lines(.plain, graph: true),
       Samples.log.lines(.plain, graph: false), Samples.shown.lines(.plain),
-      Samples.shown.why(.plain), Samples.verify.lines(.plain),
+      Samples.blame.lines(.plain), Samples.shown.why(.plain), Samples.verify.lines(.plain),
     ]
     for line in pages.joined() {
       for scalar in line.unicodeScalars {

@@ -5,6 +5,25 @@ import Testing
 
 /// Three real daemons on the loopback interface, from the founding to the export.
 @Suite(.serialized) struct FederationTests {
+  /// What an auditor asks: what a merge added to the one before, and whose it was.
+  private static func checkHistory(_ federation: LocalFederation, _ head: MergeHead) throws {
+    let merge = try #require(try federation.page(EntryPage.self, "de", "show", head.id).merge)
+    #expect(merge.parents.count <= federation.labs.count + 1, "the merges it grew from")
+    #expect(merge.contributions.allSatisfy { $0.round >= merge.round - 2 }, "what it added")
+    let span = ["--since", "2", "--until", "3"]
+    let log = try federation.succeed(
+      ["log", "--home", federation.home("de").path, "--json"] + span)
+    let page = try PageCoding.decode(LogPage.self, from: Data(log.output.utf8))
+    #expect(page.merges.allSatisfy { (2...3).contains($0.round) })
+    let blame = try federation.page(BlamePage.self, "de", "blame", "--since", "2", "--until", "3")
+    #expect(!blame.labs.isEmpty)
+    #expect(abs(blame.labs.map(\.share).reduce(0, +) - 1) < 1e-9)
+    #expect(blame.labs.allSatisfy { $0.firstRound >= 2 && $0.lastRound <= 3 && $0.merged <= 2 })
+    let wrong = try federation.hanse(
+      ["blame", "--home", federation.home("de").path, "--since", "3", "--until", "2"])
+    #expect(wrong.code == 2)
+  }
+
   @Test func threeLabsArriveAtOneModelThatAnybodyCanReplay() async throws {
     try await offPool {
       let federation = try LocalFederation()
@@ -28,6 +47,7 @@ import Testing
       #expect(graph.output.contains("merge "))
       #expect(graph.output.contains("attested by"))
       #expect(!graph.output.contains("\u{1B}["))
+      try Self.checkHistory(federation, head)
       let peers = try federation.page(PeersPage.self, "de", "peers")
       #expect(peers.peers.count == 2)
 

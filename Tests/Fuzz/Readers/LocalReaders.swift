@@ -75,7 +75,8 @@ private struct SilentNode: NodeControl {
   func peers() async throws -> PeersPage { throw error }
   func pending() async throws -> PendingPage { throw error }
   func roster() async throws -> RosterPage { throw error }
-  func log(limit: Int, entries: Bool) async throws -> LogPage { throw error }
+  func log(limit: Int, entries: Bool, rounds: RoundSpan) async throws -> LogPage { throw error }
+  func blame(_ rounds: RoundSpan) async throws -> BlamePage { throw error }
   func show(_ id: String) async throws -> EntryPage { throw error }
   func export(_ request: ExportRequest) async throws -> ExportPage { throw error }
   func verify(_ request: VerifyRequest) async throws -> VerifyPage { throw error }
