@@ -10,8 +10,8 @@ struct Init: AsyncParsableCommand {
     abstract: "Found a federation: write its charter and this lab's home.",
     discussion: """
       Makes the home, the lab's key and the charter, which names the base model by the hashes of \
-      its files and fixes the adapter's shape, the rounds and the rules for ever. Every setting \
-      below has a default that works.
+      its files and fixes the adapter's shape for ever; most rules of the rounds can be changed \
+      later with `hanse propose rule`. Every setting below has a default that works.
 
       EXAMPLE
         $ hanse init --home h --name luebeck --federation baltic \\

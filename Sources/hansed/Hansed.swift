@@ -18,7 +18,8 @@ struct Hansed: AsyncParsableCommand {
         $ hansed --home /var/lib/hanse
 
       EXIT CODES
-        0 stopped as asked, 1 failed, 2 wrong use, 3 no such home
+        0 stopped as asked, 1 failed, 2 wrong use, 3 no such home or file, 4 the settings are wrong,
+        or the base is not the charter's
       """,
     version: "hansed \(Node.version)")
 
@@ -57,7 +58,10 @@ struct Hansed: AsyncParsableCommand {
       if lines.count > 1 { Self.complain(lines[1] + "\n") }
       switch error {
       case StorageError.notAHome, StorageError.incompleteHome: throw ExitCode(3)
+      case StorageError.system(_, _, ENOENT): throw ExitCode(3)
       case is MachineSettingError: throw ExitCode(2)
+      // Waiting mends neither: a service manager that knows the codes does not start it again.
+      case NodeError.configuration, NodeError.otherFile: throw ExitCode(4)
       default: break
       }
       throw ExitCode(1)

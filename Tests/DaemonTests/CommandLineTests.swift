@@ -165,6 +165,27 @@ import TinyModels
     #expect(daemon.errors.contains(home))
   }
 
+  /// The unit does not start a daemon again that ended with 2, 3 or 4.
+  @Test func aDaemonWithWrongSettingsEndsForGood() throws {
+    let folder = "/tmp/hanse-settings-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try TinyModel.write(to: folder + "/model")
+    try Data("ein Brief\n".utf8).write(to: URL(filePath: folder + "/text.txt"))
+    let made = try Command.run(
+      "hanse",
+      ["init", "--home", folder + "/home", "--name", "x", "--federation", "f"]
+        + ["--model", folder + "/model", "--data", folder + "/text.txt"])
+    #expect(made.code == 0, "\(made.errors)")
+    let settings = folder + "/home/hanse.toml"
+    let text = try String(contentsOfFile: settings, encoding: .utf8)
+    try ("unknown = 1\n" + text).write(toFile: settings, atomically: true, encoding: .utf8)
+    let result = try Command.run("hansed", ["--home", folder + "/home"])
+    #expect(result.code == 4, "\(result.errors)")
+    #expect(result.errors.contains("unknown"))
+    let absent = try Command.run("hansed", ["--config", folder + "/home/none.toml"])
+    #expect(absent.code == 3, "\(absent.errors)")
+  }
+
   @Test func aBrokenTicketIsRefusedAndLeavesNothingBehind() throws {
     let home = "/tmp/hanse-broken-ticket-\(UUID().uuidString)"
     for ticket in ["hello", "hanse1abc", "hanse1" + String(repeating: "a", count: 100_000)] {
