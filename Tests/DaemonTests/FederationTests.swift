@@ -24,6 +24,37 @@ import Testing
     #expect(wrong.code == 2)
   }
 
+  @Test func aRecallSaysWhoseItWasAndIsNotMadeTwice() async throws {
+    try await offPool {
+      let federation = try LocalFederation()
+      try federation.waitForOneHead(from: 2)
+      let home = federation.home("de").path
+      let log = try federation.page(LogPage.self, "de", "log")
+      let recalled = try #require(log.merges.first?.contributions.first)
+      let proposal = try federation.page(
+        ApprovePage.self, "de", "recall", recalled.id, "--reason", "wrong corpus"
+      ).proposal
+      try federation.wait("fr has approved the recall") {
+        try federation.hanse(
+          ["approve", proposal.id, "--home", federation.home("fr").path]
+        ).code == 0
+      }
+      try federation.wait("de knows of it") {
+        try federation.page(RosterPage.self, "de", "roster").history.last?.id == proposal.id
+      }
+      let why = try federation.succeed(["why", recalled.id, "--home", home]).output
+      #expect(why.contains("proposed by de, approved by") && why.contains("wrong corpus"))
+      let roster = try federation.succeed(["roster", "--home", home]).output
+      #expect(roster.contains("reason: wrong corpus"))
+      let again = try federation.hanse(["recall", recalled.id, "--home", home])
+      #expect(again.code == 4)
+      #expect(again.errors.contains("recalled already"), "\(again.errors)")
+      let nothing = try federation.hanse(
+        ["recall", "--lab", "fr", "--since", "4000000000", "--home", home])
+      #expect(nothing.code == 3, "\(nothing.errors)")
+    }
+  }
+
   @Test func threeLabsArriveAtOneModelThatAnybodyCanReplay() async throws {
     try await offPool {
       let federation = try LocalFederation()
