@@ -86,10 +86,19 @@ public actor HomeReader: NodePages {
       freeBytes: try store.freeBytes(), attention: faults + writer.attention())
   }
 
-  public func peers() throws -> PeersPage {
-    throw ControlError(
-      .notRunning, "the daemon is not running, so there are no connections",
-      hint: "start it with hansed --home \(home.path)")
+  public func peers() -> PeersPage {
+    let writer = writer
+    let others = logbook.roster.members.filter { $0.lab != lab }
+      .sorted { ($0.name, $0.lab.description) < ($1.name, $1.lab.description) }
+    return PeersPage(
+      peers: others.map { seat in
+        let presence = logbook.presence(of: seat.lab)
+        return PeersPage.Peer(
+          lab: writer.named(seat.lab), address: presence?.addresses.first, link: .none,
+          connectedSeconds: nil, roundTripMilliseconds: nil, bytesReceived: 0, bytesSent: 0,
+          trouble: "this node's daemon is not running", addresses: presence?.addresses ?? [],
+          software: presence?.software)
+      })
   }
 
   public func pending() -> PendingPage { writer.pending() }

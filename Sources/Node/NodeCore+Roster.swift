@@ -63,7 +63,7 @@ extension NodeCore {
         "\(printable(seat.name)) is a member already, since roster version \(seat.since)",
         hint: "hanse pending shows who waits, hanse roster who is a member")
     }
-    let pending = try openRequest(subject)
+    let pending = try declinedRequest(subject) ?? openRequest(subject)
     if logbook.roster.members.contains(where: { $0.name == pending.ask.name }) {
       throw ControlError(
         .refused, "a member is called \(printable(pending.ask.name)) already",
@@ -94,6 +94,15 @@ extension NodeCore {
           + found.map(\.ask.key.fingerprint).joined(separator: " or "))
     }
     return pending
+  }
+
+  /// A request that was declined here, by its fingerprint: who turned it down may think better of
+  /// it. Its name is not enough, for another lab may ask under that by now.
+  private func declinedRequest(_ fingerprint: String) -> PendingRequest? {
+    let declined = writer.own.declined
+    return logbook.pendingRequests.first {
+      $0.isInvited && declined.contains($0.ask.id) && $0.ask.key.fingerprint == fingerprint
+    }
   }
 
   /// Shows a request no more, on this node. The others decide for themselves.

@@ -41,7 +41,7 @@ extension PageWriter {
     for proposal in logbook.openProposals where !proposal.approvers.contains(lab) {
       if case .admit = proposal.message.change { continue }
       lines.append(
-        "\(named(proposal.author).name) proposes to \(describe(proposal.message)) "
+        "\(named(proposal.author).name) proposes: \(describe(proposal.message)) "
           + "(\(proposal.id.short)); see hanse pending")
     }
     for state in logbook.contributionsInOrder.suffix(64) where state.author == lab {

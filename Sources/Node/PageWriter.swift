@@ -208,9 +208,12 @@ struct PageWriter {
         approvals: request.proposal?.approvers.map { named($0).name } ?? [],
         needed: logbook.roster.approvalQuorum)
     }
+    // What was declined here and others propose all the same is a proposal like any other.
     let others = logbook.openProposals.filter { proposal in
       guard case .admit = proposal.message.change else { return true }
-      return !logbook.pendingRequests.contains { $0.proposal?.id == proposal.id }
+      return !logbook.pendingRequests.contains {
+        $0.proposal?.id == proposal.id && !own.declined.contains($0.ask.id)
+      }
     }
     let waits =
       logbook.roster.member(lab) == nil

@@ -9,7 +9,8 @@ struct Decline: AsyncParsableCommand {
     discussion: """
       The request is shown no more on this node, under `hanse pending` and in `hanse status`. \
       Nothing is published: the other members decide for themselves, and a lab comes in only when \
-      more than half of them approve it.
+      more than half of them approve it. A request that was declined can still be approved, by its \
+      fingerprint.
 
       EXAMPLE
         $ hanse decline k3h2a-7qwxy-bcdef-ghijk
