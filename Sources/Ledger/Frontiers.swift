@@ -43,6 +43,7 @@ extension Logbook {
       if let lab = LabID(bytes: exclusion.lab) { excluded[lab] = Set(exclusion.sequences) }
     }
     var members = under.admitted
+    var round = under.round
     for position in frontier.above {
       guard let lab = LabID(bytes: position.lab) else { throw .wrongMembers }
       for entry in contributions(of: lab, through: position.sequence) {
@@ -50,11 +51,14 @@ extension Logbook {
           !(excluded[lab]?.contains(entry.sequence) ?? false)
         else { continue }
         members.append(entry.id)
+        if case .contribution(let message)? = entry.message.payload {
+          round = max(round, message.round)
+        }
       }
     }
     members.sort()
     let digest = ContentID.members(members)
-    guard digest.bytes == Array(frontier.members), highestRound(members) == frontier.round
+    guard digest.bytes == Array(frontier.members), round == frontier.round
     else { throw .wrongMembers }
     let result =
       interned[digest]
@@ -73,15 +77,6 @@ extension Logbook {
     let found = try expand(state.message.base.frontier)
     bases[state.id] = found
     return found
-  }
-
-  private func highestRound(_ members: [ContentID]) -> UInt32 {
-    members.reduce(0) { highest, id in
-      guard case .contribution(let message)? = entryByID[id]?.message.payload else {
-        return highest
-      }
-      return max(highest, message.round)
-    }
   }
 
   /// The largest frontier of admitted contributions, closed under bases.
@@ -107,6 +102,7 @@ extension Logbook {
     var set: Set<ContentID> = []
     // Labs of one round mostly share their base, and all of it is of lower rounds.
     var closed: [Data: Bool] = [:]
+    var highest: UInt32 = 0
     for standing in contributionOrder {
       guard standing.round <= round, let state = contributions[standing.id],
         state.status == .admitted, holding(state)
@@ -118,17 +114,33 @@ extension Logbook {
       let digest = state.message.base.frontier.members
       let isClosed = closed[digest] ?? base.set.isSubset(of: set)
       closed[digest] = isClosed
-      if isClosed { set.insert(state.id) }
+      if isClosed {
+        set.insert(state.id)
+        highest = standing.round
+      }
     }
     let members = set.sorted()
     let expansion = Expansion(
-      members: members, set: set, round: highestRound(members),
+      members: members, set: set, round: highest,
       digest: ContentID.members(members))
     return (expansion, isComplete)
   }
 
   /// Writes a set of contributions as a merge under the newest roster.
   public mutating func merge(of expansion: Expansion) -> Hanse_V1_Merge {
+    let known = writings.last { writing in
+      writing.digest == expansion.digest && writing.seal == sealID
+        && writing.recounts == recounts && writing.merge.rosterVersion == roster.version
+    }
+    if let known { return known.merge }
+    let merge = write(expansion)
+    writings.append(
+      Writing(digest: expansion.digest, seal: sealID, recounts: recounts, merge: merge))
+    if writings.count > Self.writingsMax { writings.removeFirst() }
+    return merge
+  }
+
+  private mutating func write(_ expansion: Expansion) -> Hanse_V1_Merge {
     let set = expansion.set
     var merge = Hanse_V1_Merge()
     merge.rosterVersion = roster.version
@@ -211,6 +223,23 @@ extension Logbook {
   ) throws(LedgerError) -> [LandingGroup] {
     settle()
     let expansion = try expand(merge.frontier)
+    let recalled = roster(version: merge.rosterVersion)?.recalled ?? []
+    let known = landings.last { landing in
+      landing.recounts == recounts && landing.digest == expansion.digest
+        && landing.recalled == recalled
+    }
+    if let known { return known.groups }
+    let groups = try landingGroups(of: expansion, recalled: recalled)
+    landings.append(
+      Landing(
+        digest: expansion.digest, recalled: recalled, recounts: recounts, groups: groups))
+    if landings.count > Self.landingsMax { landings.removeFirst() }
+    return groups
+  }
+
+  private mutating func landingGroups(
+    of expansion: Expansion, recalled: [ContentID]
+  ) throws(LedgerError) -> [LandingGroup] {
     var inOrder: [ContributionState] = []
     for id in expansion.members {
       guard let state = contributions[id], state.status == .admitted else { throw .wrongMembers }
@@ -218,7 +247,7 @@ extension Logbook {
     }
     inOrder.sort { ($0.round, $0.id) < ($1.round, $1.id) }
     let landing = try landingRounds(inOrder, in: expansion)
-    var weightless = Set(roster(version: merge.rosterVersion)?.recalled ?? [])
+    var weightless = Set(recalled)
     weightless.formUnion(superseded(inOrder, landing))
     var groups: [UInt32: [AdmittedContribution]] = [:]
     var versions: [UInt32: UInt32] = [:]

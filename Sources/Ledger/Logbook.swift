@@ -93,6 +93,12 @@ public struct Logbook: Sendable {
   /// Bases, by merge, whose contributions were seen to be among those of a frontier: what holds for
   /// it holds for every frontier that has more.
   var contained: (within: Set<ContentID>, bases: Set<ContentID>)?
+  /// What merges fold that were asked for last: the same one is asked for again and again.
+  var landings: [Landing] = []
+  static let landingsMax = 4
+  /// How sets of contributions that were asked for last are written as merges.
+  var writings: [Writing] = []
+  static let writingsMax = 4
   var isSettled = true
   /// Labs with entries that were not read yet.
   var touched: [LabID] = []

@@ -1,0 +1,30 @@
+import Identities
+import Records
+
+/// What a set of contributions folds to.
+///
+/// What was admitted stays so until everything is counted anew, and a contribution's base is what
+/// it is: entries that come later change nothing here.
+struct Landing: Sendable {
+  /// Of the contributions.
+  let digest: ContentID
+  /// What the merge's roster has recalled.
+  let recalled: [ContentID]
+  /// How often the logs had been counted anew.
+  let recounts: UInt64
+  let groups: [LandingGroup]
+}
+
+/// How a set of contributions is written as a merge.
+///
+/// A frontier names each log as far as the set's last contribution in it, and what is not in the
+/// set before that: entries behind it change nothing.
+struct Writing: Sendable {
+  /// Of the contributions.
+  let digest: ContentID
+  /// The newest seal.
+  let seal: ContentID
+  /// How often the logs had been counted anew.
+  let recounts: UInt64
+  let merge: Hanse_V1_Merge
+}
