@@ -264,6 +264,7 @@ extension Logbook {
     lastExpanded = nil
     bases = [:]
     contained = nil
+    closed = nil
     touched = labs
     mustRecount = true
   }

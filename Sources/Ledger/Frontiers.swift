@@ -98,32 +98,48 @@ extension Logbook {
     upTo round: UInt32 = .max, holding: (ContributionState) -> Bool
   ) -> (set: Expansion, isComplete: Bool) {
     settle()
+    // What was closed last time mostly is now: then only what came since has to be looked at.
+    var found = closure(upTo: round, trusting: closed ?? Closed(), holding: holding)
+    if !found.isConfirmed { found = closure(upTo: round, trusting: Closed(), holding: holding) }
+    return (found.set, found.isComplete)
+  }
+
+  /// - Parameter known: what was closed last time and is taken to be so. That is confirmed when all
+  ///   of it up to the round is found again: then the base of each is, too.
+  private mutating func closure(
+    upTo round: UInt32, trusting known: Closed, holding: (ContributionState) -> Bool
+  ) -> (set: Expansion, isComplete: Bool, isConfirmed: Bool) {
     var isComplete = true
     var set: Set<ContentID> = []
+    var rounds: [UInt32] = []
     // Labs of one round mostly share their base, and all of it is of lower rounds.
-    var closed: [Data: Bool] = [:]
-    var highest: UInt32 = 0
+    var isClosed: [Data: Bool] = [:]
+    var kept = 0
     for standing in contributionOrder {
       guard standing.round <= round, let state = contributions[standing.id],
         state.status == .admitted, holding(state)
       else { continue }
-      guard let base = try? base(of: state) else {
+      if known.set.contains(state.id) {
+        kept += 1
+      } else if let base = try? base(of: state) {
+        let digest = state.message.base.frontier.members
+        let holds = isClosed[digest] ?? base.set.isSubset(of: set)
+        isClosed[digest] = holds
+        guard holds else { continue }
+      } else {
         isComplete = false
         continue
       }
-      let digest = state.message.base.frontier.members
-      let isClosed = closed[digest] ?? base.set.isSubset(of: set)
-      closed[digest] = isClosed
-      if isClosed {
-        set.insert(state.id)
-        highest = standing.round
-      }
+      set.insert(state.id)
+      rounds.append(standing.round)
     }
+    let isConfirmed = kept == known.count(upTo: round)
+    // One that was asked for up to an earlier round knows less.
+    if isConfirmed, kept == known.rounds.count { closed = Closed(set: set, rounds: rounds) }
     let members = set.sorted()
     let expansion = Expansion(
-      members: members, set: set, round: highest,
-      digest: ContentID.members(members))
-    return (expansion, isComplete)
+      members: members, set: set, round: rounds.last ?? 0, digest: ContentID.members(members))
+    return (expansion, isComplete, isConfirmed)
   }
 
   /// Writes a set of contributions as a merge under the newest roster.

@@ -93,6 +93,8 @@ public struct Logbook: Sendable {
   /// Bases, by merge, whose contributions were seen to be among those of a frontier: what holds for
   /// it holds for every frontier that has more.
   var contained: (within: Set<ContentID>, bases: Set<ContentID>)?
+  /// The set of contributions, closed under bases, that was found last.
+  var closed: Closed?
   /// What merges fold that were asked for last: the same one is asked for again and again.
   var landings: [Landing] = []
   static let landingsMax = 4

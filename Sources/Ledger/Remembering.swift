@@ -28,3 +28,21 @@ struct Writing: Sendable {
   let recounts: UInt64
   let merge: Hanse_V1_Merge
 }
+
+/// A set of contributions that has the base of each of its members.
+struct Closed: Sendable {
+  var set: Set<ContentID> = []
+  /// Of the members, ascending.
+  var rounds: [UInt32] = []
+
+  /// How many members are of a round or earlier ones.
+  func count(upTo round: UInt32) -> Int {
+    var low = 0
+    var high = rounds.count
+    while low < high {
+      let middle = (low + high) / 2
+      if rounds[middle] <= round { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}

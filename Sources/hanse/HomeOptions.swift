@@ -19,6 +19,7 @@ struct HomeOptions: ParsableArguments {
     let client = try ControlClient(path: layout.controlSocket)
     if try await client.isReachable() { return client }
     guard layout.isHome else { throw layout.absence }
+    try requireNobody(in: layout)
     throw ControlError(
       .notRunning, "the daemon of \(layout.path) is not running",
       hint: "start it with `hansed --home \(layout.path)`, or `systemctl start hansed`")
@@ -30,15 +31,20 @@ struct HomeOptions: ParsableArguments {
   }
 }
 
+/// Throws when a process has a home and does not answer: it is neither running for its users nor
+/// not running.
+private func requireNobody(in home: HomeLayout) throws {
+  guard let holder = Store.holder(of: home) else { return }
+  throw ControlError(
+    .failed, "process \(holder) has \(home.path), but does not answer at its control socket",
+    hint: "it may be starting or stopping; try again in a moment")
+}
+
 /// What can be read of a home: from its daemon when one runs, from its files otherwise.
 func openPages(home: HomeLayout) async throws -> any NodePages {
   let client = try ControlClient(path: home.controlSocket)
   if try await client.isReachable() { return client }
-  if let holder = Store.holder(of: home) {
-    throw ControlError(
-      .failed, "process \(holder) has \(home.path), but does not answer at its control socket",
-      hint: "it may be starting or stopping; try again in a moment")
-  }
+  try requireNobody(in: home)
   return try HomeReader(home: home.path)
 }
 

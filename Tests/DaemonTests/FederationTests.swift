@@ -18,7 +18,8 @@ import Testing
     let blame = try federation.page(BlamePage.self, "de", "blame", "--since", "2", "--until", "3")
     #expect(!blame.labs.isEmpty)
     #expect(abs(blame.labs.map(\.share).reduce(0, +) - 1) < 1e-9)
-    #expect(blame.labs.allSatisfy { $0.firstRound >= 2 && $0.lastRound <= 3 && $0.merged <= 2 })
+    // Late ones of two rounds before may have landed there too.
+    #expect(blame.labs.allSatisfy { $0.firstRound >= 2 && $0.lastRound <= 3 && $0.merged <= 4 })
     let wrong = try federation.hanse(
       ["blame", "--home", federation.home("de").path, "--since", "3", "--until", "2"])
     #expect(wrong.code == 2)
