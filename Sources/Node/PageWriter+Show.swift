@@ -72,7 +72,8 @@ extension PageWriter {
     return EntryPage(
       kind: "merge", id: id.description,
       merge: mergeRow(
-        attestation, expansion: expansion, after: merge(before: id), attesters: attesters(of: [id])),
+        attestation, expansion: expansion, after: merge(before: id),
+        attesters: attesters(of: [id])),
       fields: [.init("roster version", "\(attestation.merge.rosterVersion)")])
   }
 

@@ -171,18 +171,19 @@ import TinyModels
     defer { try? FileManager.default.removeItem(atPath: folder) }
     try TinyModel.write(to: folder + "/model")
     try Data("ein Brief\n".utf8).write(to: URL(filePath: folder + "/text.txt"))
+    let home = folder + "/lab"
     let made = try Command.run(
       "hanse",
-      ["init", "--home", folder + "/home", "--name", "x", "--federation", "f"]
+      ["init", "--home", home, "--name", "x", "--federation", "f"]
         + ["--model", folder + "/model", "--data", folder + "/text.txt"])
     #expect(made.code == 0, "\(made.errors)")
-    let settings = folder + "/home/hanse.toml"
+    let settings = home + "/hanse.toml"
     let text = try String(contentsOfFile: settings, encoding: .utf8)
     try ("unknown = 1\n" + text).write(toFile: settings, atomically: true, encoding: .utf8)
-    let result = try Command.run("hansed", ["--home", folder + "/home"])
+    let result = try Command.run("hansed", ["--home", home])
     #expect(result.code == 4, "\(result.errors)")
     #expect(result.errors.contains("unknown"))
-    let absent = try Command.run("hansed", ["--config", folder + "/home/none.toml"])
+    let absent = try Command.run("hansed", ["--config", home + "/none.toml"])
     #expect(absent.code == 3, "\(absent.errors)")
   }
 

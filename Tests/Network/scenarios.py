@@ -92,7 +92,7 @@ def thin(bed, binaries, check, options):
 
 
 def faults(bed, binaries, check, options):
-    """(b) the same, and a proxy between some of them that delays, stalls, resets, flips, goes deaf"""
+    """(b) the same, and a proxy before some that delays, stalls, resets, flips, goes deaf"""
     proxy_address = bed.add("proxy")
     pairs, process = [], []
 
