@@ -33,7 +33,9 @@ struct Replay {
     if replayed.faults.map(\.description).contains(where: { !faults.contains($0) }) {
       findings += replayed.faults.map(\.description)
     }
-    if logbook.entryCount == 0 {
+    // A home that was just made has neither; one that lost its database has the rest.
+    let isNew = try logbook.entryCount == 0 && store.objects().isEmpty && store.snapshots().isEmpty
+    if logbook.entryCount == 0, !isNew {
       findings.append("\(store.home.database) holds no entry: there is nothing to replay")
     }
     findings += try damagedPayloads(in: logbook)
@@ -75,13 +77,14 @@ struct Replay {
       ok: findings.isEmpty, fromSeal: fromSeal, entries: logbook.entryCount,
       contributions: contributions, rounds: Int(head.frontier.round), head: page,
       seconds: now() - start, findings: findings,
-      notes: notes(foundation, beneath: beneath, in: logbook))
+      notes: notes(foundation, beneath: beneath, isNew: isNew, in: logbook))
   }
 
   private func notes(
-    _ foundation: HomeFoundation, beneath: Int, in logbook: Logbook
+    _ foundation: HomeFoundation, beneath: Int, isNew: Bool, in logbook: Logbook
   ) -> [String]? {
     var notes = foundation.notes(in: logbook)
+    if isNew { notes.append("nobody has written anything yet: this home's node was never started") }
     if beneath > 0 {
       notes.append(
         "\(beneath) attested merges beneath it were not replayed; with keep_payloads = \"all\" the "

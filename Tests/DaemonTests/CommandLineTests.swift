@@ -165,6 +165,22 @@ import TinyModels
     #expect(daemon.errors.contains(home))
   }
 
+  @Test func aNewHomeIsAsTheLogsSay() throws {
+    let folder = "/tmp/hanse-new-home-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try TinyModel.write(to: folder + "/model")
+    try Data("ein Brief\n".utf8).write(to: URL(filePath: folder + "/text.txt"))
+    let home = folder + "/lab"
+    let made = try Command.run(
+      "hanse",
+      ["init", "--home", home, "--name", "x", "--federation", "f"]
+        + ["--model", folder + "/model", "--data", folder + "/text.txt"])
+    #expect(made.code == 0, "\(made.errors)")
+    let verified = try Command.run("hanse", ["verify", "--home", home])
+    #expect(verified.code == 0, "\(verified.output)")
+    #expect(verified.output.contains("never started"))
+  }
+
   /// The unit does not start a daemon again that ended with 2, 3 or 4.
   @Test func aDaemonWithWrongSettingsEndsForGood() throws {
     let folder = "/tmp/hanse-settings-\(UUID().uuidString)"
