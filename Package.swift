@@ -146,8 +146,8 @@ let package = Package(
     .target(
       name: "Trainers",
       dependencies: [
-        "Adapters", "Checkpoints", "Datasets", "Tensors", "Tokenizers", "Training", "Transformers",
-        logging,
+        "Adapters", "Checkpoints", "Containers", "Datasets", "Tensors", "Tokenizers", "Training",
+        "Transformers", logging,
       ],
       swiftSettings: strict),
     .target(

@@ -1,3 +1,4 @@
+import Containers
 import FoundationEssentials
 
 /// The contract between a daemon and what trains for it: JSON objects, one a line, version 1.
@@ -30,7 +31,7 @@ public enum WorkerContract {
     do {
       return try decoder.decode(type, from: Data(line))
     } catch {
-      throw .badLine(reason: "\(error)")
+      throw .badLine(reason: printable("\(error)"))
     }
   }
 }
