@@ -24,11 +24,13 @@ public enum PlainText {
   }
 
   /// JSON text in which everything that ``escape(_:limit:)`` would escape, but the line ends that
-  /// lay it out, is written as `\uXXXX`. It means the same: outside ASCII, JSON has only strings.
+  /// lay it out, is written as `\uXXXX`. It means the same: outside ASCII, and at DEL, JSON has
+  /// only strings.
   public static func escapeInJSON(_ json: String) -> String {
     var result = ""
     for scalar in json.unicodeScalars {
-      if scalar.isASCII || (isSafe(scalar) && !isMark(scalar)) {
+      // JSON itself escapes what is below a space, but not DEL.
+      if scalar.isASCII && scalar.value != 0x7F || (isSafe(scalar) && !isMark(scalar)) {
         result.unicodeScalars.append(scalar)
       } else {
         for unit in String(scalar).utf16 {
