@@ -165,17 +165,22 @@ import TinyModels
     #expect(daemon.errors.contains(home))
   }
 
+  /// The home of a federation that was just founded, with its model and text in the same folder.
+  private static func newHome(in folder: String) throws -> String {
+    try TinyModel.write(to: folder + "/model")
+    try Data("ein Brief\n".utf8).write(to: URL(filePath: folder + "/text.txt"))
+    let made = try Command.run(
+      "hanse",
+      ["init", "--home", folder + "/lab", "--name", "x", "--federation", "f"]
+        + ["--model", folder + "/model", "--data", folder + "/text.txt"])
+    #expect(made.code == 0, "\(made.errors)")
+    return folder + "/lab"
+  }
+
   @Test func aNewHomeIsAsTheLogsSay() throws {
     let folder = "/tmp/hanse-new-home-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    try TinyModel.write(to: folder + "/model")
-    try Data("ein Brief\n".utf8).write(to: URL(filePath: folder + "/text.txt"))
-    let home = folder + "/lab"
-    let made = try Command.run(
-      "hanse",
-      ["init", "--home", home, "--name", "x", "--federation", "f"]
-        + ["--model", folder + "/model", "--data", folder + "/text.txt"])
-    #expect(made.code == 0, "\(made.errors)")
+    let home = try Self.newHome(in: folder)
     let verified = try Command.run("hanse", ["verify", "--home", home])
     #expect(verified.code == 0, "\(verified.output)")
     #expect(verified.output.contains("never started"))
@@ -183,16 +188,9 @@ import TinyModels
 
   /// The unit does not start a daemon again that ended with 2, 3 or 4.
   @Test func aDaemonWithWrongSettingsEndsForGood() throws {
-    let folder = "/tmp/hanse-settings-\(UUID().uuidString)"
+    let folder = "/tmp/hanse-new-home-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    try TinyModel.write(to: folder + "/model")
-    try Data("ein Brief\n".utf8).write(to: URL(filePath: folder + "/text.txt"))
-    let home = folder + "/lab"
-    let made = try Command.run(
-      "hanse",
-      ["init", "--home", home, "--name", "x", "--federation", "f"]
-        + ["--model", folder + "/model", "--data", folder + "/text.txt"])
-    #expect(made.code == 0, "\(made.errors)")
+    let home = try Self.newHome(in: folder)
     let settings = home + "/hanse.toml"
     let text = try String(contentsOfFile: settings, encoding: .utf8)
     try ("unknown = 1\n" + text).write(toFile: settings, atomically: true, encoding: .utf8)
