@@ -146,7 +146,9 @@ final class LocalFederation {
     daemons[lab] = process
     try wait("the daemon of \(lab) answers") {
       guard process.isRunning else { return true }
-      return try hanse(["status", "--home", home(lab).path, "--json"]).output.contains("\"lab\"")
+      // The store answers for a daemon that does not yet, and says that none is running.
+      guard let page = try? page(StatusPage.self, lab, "status") else { return false }
+      return page.activity != .stopped
     }
   }
 
