@@ -89,7 +89,7 @@ extension Mesh {
 
   /// Whether entries that somebody has are on their way: what is known now is not all yet.
   public var isFetchingEntries: Bool {
-    logs.values.contains { $0.askedOf != nil || $0.verifying > 0 }
+    logs.contains { $0.askedOf != nil || $0.verifying > 0 }
   }
 
   // MARK: - Serving

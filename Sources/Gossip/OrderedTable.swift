@@ -19,6 +19,11 @@ package struct OrderedTable<Key: Comparable & Sendable, Value: Sendable>: Sendab
     slots.reduce(0) { sum, slot in slot.map(isMeant) == true ? sum + 1 : sum }
   }
 
+  /// Whether any value is such as described.
+  package func contains(where isMeant: (Value) -> Bool) -> Bool {
+    slots.contains { $0.map(isMeant) == true }
+  }
+
   /// The keys of values such as described, in order.
   package func keys(where isMeant: (Value) -> Bool) -> [Key] {
     keys.indices.compactMap { slots[$0].map(isMeant) == true ? keys[$0] : nil }

@@ -62,11 +62,10 @@ public struct ContributionState: Sendable {
 
 /// What the entries under a seal admit and reject for ever.
 struct SealAdmissions: Sendable {
-  let admitted: [ContentID]
-  let rejected: Set<ContentID>
-  let admittedSet: Set<ContentID>
+  var admitted = PlaceSet()
+  var rejected = PlaceSet()
   /// Highest round among the admitted.
-  let round: UInt32
+  var round: UInt32 = 0
 }
 
 extension Logbook {
@@ -93,8 +92,8 @@ extension Logbook {
 
   /// A lab's own of one round, by id.
   public func contributions(ofRound round: UInt32, by lab: LabID) -> [ContributionState] {
-    contributions(of: lab).compactMap { contributions[$0.id] }.filter { $0.round == round }
-      .sorted { $0.id < $1.id }
+    contributionOrder.ids(ofRound: round).filter { contributions[$0]?.author == lab }
+      .compactMap { contributions[$0] }
   }
 
   /// Those of one round, by id.
@@ -110,12 +109,14 @@ extension Logbook {
   /// The highest round that has a contribution; 0 when there is none.
   public var highestRound: UInt32 { contributionOrder.last?.round ?? 0 }
 
-  /// The highest round of a contribution of this kind; looks at those above it only.
-  public func highestRound(where isMeant: (ContributionState) -> Bool) -> UInt32? {
-    for standing in contributionOrder.reversed() {
-      if let state = contributions[standing.id], isMeant(state) { return standing.round }
-    }
-    return nil
+  /// The highest round that has something admitted; 0 when there is none.
+  public var highestAdmittedRound: UInt32 {
+    contributionOrder.last { admitted.contains($0.place) }?.round ?? 0
+  }
+
+  /// What a contribution's payload is kept as; nil when it does not count or names none.
+  public func object(of contribution: ContentID) -> ContentID? {
+    contributions[contribution]?.object
   }
 
   /// Contributions whose state has changed since this was last asked, some perhaps more than once.
@@ -197,30 +198,33 @@ extension Logbook {
   mutating func admissions(
     under seal: Hanse_V1_Seal, id: ContentID
   ) throws(LedgerError) -> SealAdmissions {
-    if let known = sealAdmissions.last(where: { $0.seal == id }) { return known.admissions }
+    if let known = sealAdmissions.last(where: { $0.id == id }) { return known.admissions }
     try requireHeld(seal.prefixes)
     guard isAttested(seal) else { throw .unsealed }
     var bounds: [LabID: UInt64] = [:]
     for prefix in seal.prefixes {
       if let lab = LabID(bytes: prefix.lab) { bounds[lab] = prefix.sequence }
     }
-    var admitted: [ContentID] = []
-    var rejected: Set<ContentID> = []
-    var round: UInt32 = 0
+    // What an earlier seal settled stays so under one that reaches further.
+    var result =
+      sealAdmissions.last { known in
+        known.seal.prefixes.allSatisfy { prefix in
+          LabID(bytes: prefix.lab).map { (bounds[$0] ?? 0) >= prefix.sequence } ?? false
+        }
+      }?.admissions ?? SealAdmissions()
     for standing in contributionOrder {
+      let place = standing.place
+      if result.admitted.contains(place) || result.rejected.contains(place) { continue }
       guard let state = contributions[standing.id], isWithin(state.entry, bounds) else { continue }
       switch fate(of: state, within: bounds) {
       case .admitted:
-        admitted.append(state.id)
-        round = max(round, state.round)
-      case .rejected, .refused: rejected.insert(state.id)
+        result.admitted.insert(standing.place)
+        result.round = max(result.round, state.round)
+      case .rejected, .refused: result.rejected.insert(standing.place)
       case .pending: break
       }
     }
-    admitted.sort()
-    let result = SealAdmissions(
-      admitted: admitted, rejected: rejected, admittedSet: Set(admitted), round: round)
-    sealAdmissions.append((id, result))
+    sealAdmissions.append((id, seal, result))
     if sealAdmissions.count > Self.sealAdmissionsMax { sealAdmissions.removeFirst() }
     return result
   }

@@ -263,7 +263,7 @@ extension Logbook {
     expansions = [:]
     lastExpanded = nil
     bases = [:]
-    contained = nil
+    course = nil
     closed = nil
     touched = labs
     mustRecount = true

@@ -3,16 +3,46 @@ import Identities
 import Records
 import SwiftProtobuf
 
-/// The contributions that a frontier stands for.
+/// The contributions that a frontier stands for: of use only with the logbook that found it, which
+/// knows their names (``Logbook/members(of:)``).
 public struct Expansion: Sendable {
-  /// Sorted.
-  public let members: [ContentID]
-  /// The same, for asking.
-  public let set: Set<ContentID>
+  let places: PlaceSet
   /// The frontier's round.
   public let round: UInt32
   /// What a frontier's `members` holds.
   public let digest: ContentID
+
+  /// How many contributions there are.
+  public var count: Int { places.count }
+
+  /// Whether all of these contributions are among the others.
+  public func isSubset(of other: Expansion) -> Bool { places.isSubset(of: other.places) }
+}
+
+extension Logbook {
+  /// The contributions of an expansion, sorted.
+  public func members(of expansion: Expansion) -> [ContentID] {
+    places.names(in: expansion.places)
+  }
+
+  /// Whether a contribution is among those of an expansion.
+  public func contains(_ id: ContentID, in expansion: Expansion) -> Bool {
+    places.find(id).map(expansion.places.contains) ?? false
+  }
+
+  /// Whether all contributions of an expansion are admitted.
+  public func isAdmitted(_ expansion: Expansion) -> Bool {
+    expansion.places.isSubset(of: admitted)
+  }
+
+  /// Whether all contributions of an expansion are such as described, but for those of which it is
+  /// known.
+  public func all(
+    in expansion: Expansion, besides known: Expansion? = nil, are isMeant: (ContentID) -> Bool
+  ) -> Bool {
+    places.all(
+      in: expansion.places, besides: known?.places ?? PlaceSet(), are: isMeant)
+  }
 }
 
 extension Logbook {
@@ -47,26 +77,29 @@ extension Logbook {
     for position in frontier.above {
       guard let lab = LabID(bytes: position.lab) else { throw .wrongMembers }
       for entry in contributions(of: lab, through: position.sequence) {
-        guard !under.admittedSet.contains(entry.id), !under.rejected.contains(entry.id),
+        let place = places.place(of: entry.id)
+        guard !under.admitted.contains(place), !under.rejected.contains(place),
           !(excluded[lab]?.contains(entry.sequence) ?? false)
         else { continue }
-        members.append(entry.id)
+        members.insert(place)
         if case .contribution(let message)? = entry.message.payload {
           round = max(round, message.round)
         }
       }
     }
-    members.sort()
-    let digest = ContentID.members(members)
+    let digest = digest(of: members)
     guard digest.bytes == Array(frontier.members), round == frontier.round
     else { throw .wrongMembers }
+    // Written over another seal, the same set takes no place of its own.
     let result =
-      interned[digest]
-      ?? Expansion(
-        members: members, set: Set(members), round: frontier.round, digest: digest)
+      interned[digest] ?? Expansion(places: members, round: frontier.round, digest: digest)
     interned[digest] = result
     expansions[key] = result
     return result
+  }
+
+  private func digest(of members: PlaceSet) -> ContentID {
+    ContentID.members(places.names(in: members))
   }
 
   /// The contributions that a contribution was trained from.
@@ -92,53 +125,64 @@ extension Logbook {
 
   /// The contributions of that frontier, before it is written over a seal.
   ///
+  /// - Parameter held: contributions that are known to be held.
   /// - Returns: the set, and whether it follows from what is admitted and held alone: no
   ///   contribution was left out because its base cannot be told yet.
   public mutating func closure(
-    upTo round: UInt32 = .max, holding: (ContributionState) -> Bool
+    upTo round: UInt32 = .max, held: Expansion? = nil, holding: (ContributionState) -> Bool
   ) -> (set: Expansion, isComplete: Bool) {
     settle()
+    let held = held?.places ?? PlaceSet()
     // What was closed last time mostly is now: then only what came since has to be looked at.
-    var found = closure(upTo: round, trusting: closed ?? Closed(), holding: holding)
-    if !found.isConfirmed { found = closure(upTo: round, trusting: Closed(), holding: holding) }
+    var found = closure(upTo: round, trusting: closed ?? Closed(), held: held, holding: holding)
+    if !found.isConfirmed {
+      found = closure(upTo: round, trusting: Closed(), held: held, holding: holding)
+    }
     return (found.set, found.isComplete)
   }
 
   /// - Parameter known: what was closed last time and is taken to be so. That is confirmed when all
   ///   of it up to the round is found again: then the base of each is, too.
   private mutating func closure(
-    upTo round: UInt32, trusting known: Closed, holding: (ContributionState) -> Bool
+    upTo round: UInt32, trusting known: Closed, held: PlaceSet,
+    holding: (ContributionState) -> Bool
   ) -> (set: Expansion, isComplete: Bool, isConfirmed: Bool) {
     var isComplete = true
-    var set: Set<ContentID> = []
+    var set = PlaceSet()
     var rounds: [UInt32] = []
     // Labs of one round mostly share their base, and all of it is of lower rounds.
     var isClosed: [Data: Bool] = [:]
     var kept = 0
     for standing in contributionOrder {
-      guard standing.round <= round, let state = contributions[standing.id],
-        state.status == .admitted, holding(state)
-      else { continue }
-      if known.set.contains(state.id) {
+      guard standing.round <= round else { break }
+      let place = standing.place
+      guard admitted.contains(place) else { continue }
+      let isKnown = known.set.contains(place)
+      if isKnown, held.contains(place) {
+        kept += 1
+        set.insert(place)
+        rounds.append(standing.round)
+        continue
+      }
+      guard let state = contributions[standing.id], holding(state) else { continue }
+      if isKnown {
         kept += 1
       } else if let base = try? base(of: state) {
         let digest = state.message.base.frontier.members
-        let holds = isClosed[digest] ?? base.set.isSubset(of: set)
+        let holds = isClosed[digest] ?? base.places.isSubset(of: set)
         isClosed[digest] = holds
         guard holds else { continue }
       } else {
         isComplete = false
         continue
       }
-      set.insert(state.id)
+      set.insert(place)
       rounds.append(standing.round)
     }
     let isConfirmed = kept == known.count(upTo: round)
     // One that was asked for up to an earlier round knows less.
     if isConfirmed, kept == known.rounds.count { closed = Closed(set: set, rounds: rounds) }
-    let members = set.sorted()
-    let expansion = Expansion(
-      members: members, set: set, round: rounds.last ?? 0, digest: ContentID.members(members))
+    let expansion = Expansion(places: set, round: rounds.last ?? 0, digest: digest(of: set))
     return (expansion, isComplete, isConfirmed)
   }
 
@@ -157,19 +201,18 @@ extension Logbook {
   }
 
   private mutating func write(_ expansion: Expansion) -> Hanse_V1_Merge {
-    let set = expansion.set
     var merge = Hanse_V1_Merge()
     merge.rosterVersion = roster.version
     for candidate in [(sealID, seal)] + olderSeals.reversed() {
       guard let under = try? admissions(under: candidate.1, id: candidate.0),
-        under.admittedSet.isSubset(of: set)
+        under.admitted.isSubset(of: expansion.places)
       else { continue }
       merge.frontier = frontier(of: expansion, over: candidate.1, under)
       return merge
     }
     var none = Hanse_V1_Seal()
     none.rosterVersion = 1
-    let under = SealAdmissions(admitted: [], rejected: [], admittedSet: [], round: 0)
+    let under = SealAdmissions()
     merge.frontier = frontier(of: expansion, over: none, under)
     return merge
   }
@@ -186,16 +229,16 @@ extension Logbook {
   private func frontier(
     of expansion: Expansion, over seal: Hanse_V1_Seal, _ under: SealAdmissions
   ) -> Hanse_V1_Frontier {
-    let set = expansion.set
     var frontier = Hanse_V1_Frontier()
     frontier.seal = seal
     for lab in labs {
       let open = contributions(of: lab).filter { entry in
-        !under.admittedSet.contains(entry.id) && !under.rejected.contains(entry.id)
+        guard let place = places.find(entry.id) else { return true }
+        return !under.admitted.contains(place) && !under.rejected.contains(place)
       }
-      guard let last = open.last(where: { set.contains($0.id) }) else { continue }
+      guard let last = open.last(where: { contains($0.id, in: expansion) }) else { continue }
       frontier.above.append(last.position)
-      let left = open.filter { $0.sequence < last.sequence && !set.contains($0.id) }
+      let left = open.filter { $0.sequence < last.sequence && !contains($0.id, in: expansion) }
       guard !left.isEmpty else { continue }
       var exclusion = Hanse_V1_Exclusion()
       exclusion.lab = .init(lab.bytes)
@@ -223,7 +266,7 @@ extension Logbook {
     else {
       return false
     }
-    return expansion.set.isSubset(of: under.admittedSet)
+    return expansion.places.isSubset(of: under.admitted)
   }
 
   /// The highest round of a contribution that the current seal admits.
@@ -231,122 +274,9 @@ extension Logbook {
     (try? admissions(under: seal, id: sealID))?.round ?? 0
   }
 
-  /// What a merge folds, round by round, empty rounds left out.
-  ///
-  /// - Throws: ``LedgerError``, also when a member of the frontier is not admitted here.
-  public mutating func landingGroups(
-    of merge: Hanse_V1_Merge
-  ) throws(LedgerError) -> [LandingGroup] {
-    settle()
-    let expansion = try expand(merge.frontier)
-    let recalled = roster(version: merge.rosterVersion)?.recalled ?? []
-    let known = landings.last { landing in
-      landing.recounts == recounts && landing.digest == expansion.digest
-        && landing.recalled == recalled
-    }
-    if let known { return known.groups }
-    let groups = try landingGroups(of: expansion, recalled: recalled)
-    landings.append(
-      Landing(
-        digest: expansion.digest, recalled: recalled, recounts: recounts, groups: groups))
-    if landings.count > Self.landingsMax { landings.removeFirst() }
-    return groups
-  }
-
-  private mutating func landingGroups(
-    of expansion: Expansion, recalled: [ContentID]
-  ) throws(LedgerError) -> [LandingGroup] {
-    var inOrder: [ContributionState] = []
-    for id in expansion.members {
-      guard let state = contributions[id], state.status == .admitted else { throw .wrongMembers }
-      inOrder.append(state)
-    }
-    inOrder.sort { ($0.round, $0.id) < ($1.round, $1.id) }
-    let landing = try landingRounds(inOrder, in: expansion)
-    var weightless = Set(recalled)
-    weightless.formUnion(superseded(inOrder, landing))
-    var groups: [UInt32: [AdmittedContribution]] = [:]
-    var versions: [UInt32: UInt32] = [:]
-    for id in expansion.members {
-      guard let state = contributions[id], let round = landing[id] else { throw .wrongMembers }
-      versions[round] = max(versions[round] ?? 1, state.entry.rosterVersion)
-      groups[round, default: []].append(
-        AdmittedContribution(
-          id: id, author: state.author, round: state.round, landingRound: round,
-          tokens: state.message.tokens, isRecalled: weightless.contains(id)))
-    }
-    // Once a round was folded under a version, no later one goes back behind it.
-    var version: UInt32 = 1
-    return groups.keys.sorted().map { round in
-      version = max(version, versions[round] ?? 1)
-      return LandingGroup(
-        round: round, rosterVersion: version, contributions: groups[round] ?? [])
-    }
-  }
-}
-
-extension Logbook {
-  /// The landing round of every contribution of a frontier: one less than the lowest round of those
-  /// that count it in their base, else the frontier's own.
-  ///
-  /// Read upwards, the first that counts a contribution decides, and only what has not landed yet
-  /// has to be looked for: years of rounds cost a step each, not a step for each pair.
-  private mutating func landingRounds(
-    _ inOrder: [ContributionState], in expansion: Expansion
-  ) throws(LedgerError) -> [ContentID: UInt32] {
-    var landing: [ContentID: UInt32] = [:]
-    var afloat: [ContentID] = []
-    var next = 0
-    var checked: Set<ContentID> = []
-    if let known = contained, known.within.isSubset(of: expansion.set) { checked = known.bases }
-    for state in inOrder {
-      let base = try base(of: state)
-      // Labs of one round mostly share their base.
-      if checked.insert(state.message.base.id).inserted {
-        guard base.set.isSubset(of: expansion.set) else { throw .wrongMembers }
-      }
-      while next < inOrder.count, inOrder[next].round < state.round {
-        afloat.append(inOrder[next].id)
-        next += 1
-      }
-      afloat.removeAll { id in
-        guard base.set.contains(id) else { return false }
-        landing[id] = state.round - 1
-        return true
-      }
-    }
-    for state in inOrder where landing[state.id] == nil { landing[state.id] = expansion.round }
-    contained = (expansion.set, checked)
-    return landing
-  }
-
-  /// Tries that weigh nothing because another of the same author and round does: the one that lands
-  /// first, and of those that land together the last try.
-  private func superseded(
-    _ inOrder: [ContributionState], _ landing: [ContentID: UInt32]
-  ) -> [ContentID] {
-    var result: [ContentID] = []
-    var weighing: [LabID: ContributionState] = [:]
-    var round: UInt32 = 0
-    for state in inOrder {
-      if state.round != round {
-        round = state.round
-        weighing = [:]
-      }
-      guard let other = weighing[state.author] else {
-        weighing[state.author] = state
-        continue
-      }
-      let (mine, theirs) = (landing[state.id] ?? 0, landing[other.id] ?? 0)
-      let wins = mine < theirs || (mine == theirs && state.message.attempt > other.message.attempt)
-      result.append(wins ? other.id : state.id)
-      if wins { weighing[state.author] = state }
-    }
-    return result
-  }
-
   /// Whether a contribution is admitted by the current seal: final.
   public mutating func isSealedContribution(_ id: ContentID) -> Bool {
-    (try? admissions(under: seal, id: sealID))?.admittedSet.contains(id) ?? false
+    guard let place = places.find(id) else { return false }
+    return (try? admissions(under: seal, id: sealID))?.admitted.contains(place) ?? false
   }
 }

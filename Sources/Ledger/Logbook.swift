@@ -69,6 +69,8 @@ public struct Logbook: Sendable {
   var contributions: [ContentID: ContributionState] = [:]
   /// Contributions by round and id.
   var contributionOrder: [Standing] = []
+  /// Those of them that are admitted.
+  var admitted = PlaceSet()
   /// Those of them that are pending.
   var pendingOrder: [Standing] = []
   /// The pending ones that wait for a judge's verdict, by judge.
@@ -81,7 +83,7 @@ public struct Logbook: Sendable {
   /// Contributions whose state has changed since they were last taken, in that order.
   var changed: [ContentID] = []
   /// What seals settle, the newest last; a bounded memory of what can never change.
-  var sealAdmissions: [(seal: ContentID, admissions: SealAdmissions)] = []
+  var sealAdmissions: [(id: ContentID, seal: Hanse_V1_Seal, admissions: SealAdmissions)] = []
   static let sealAdmissionsMax = 32
   var expansions: [ContentID: Expansion] = [:]
   /// The frontier that was last expanded: it is mostly the next one too.
@@ -90,14 +92,15 @@ public struct Logbook: Sendable {
   var bases: [ContentID: Expansion] = [:]
   /// One expansion for each set of contributions.
   var interned: [ContentID: Expansion] = [:]
-  /// Bases, by merge, whose contributions were seen to be among those of a frontier: what holds for
-  /// it holds for every frontier that has more.
-  var contained: (within: Set<ContentID>, bases: Set<ContentID>)?
+  /// What sets of contributions are written with.
+  var places = Places()
   /// The set of contributions, closed under bases, that was found last.
   var closed: Closed?
   /// What merges fold that were asked for last: the same one is asked for again and again.
   var landings: [Landing] = []
   static let landingsMax = 4
+  /// How the last of them landed.
+  var course: Course?
   /// How sets of contributions that were asked for last are written as merges.
   var writings: [Writing] = []
   static let writingsMax = 4
@@ -222,6 +225,7 @@ public struct Logbook: Sendable {
       reading = Reading()
       contributions = [:]
       contributionOrder = []
+      admitted = PlaceSet()
       pendingOrder = []
       duties = [:]
       statusRevision += 1

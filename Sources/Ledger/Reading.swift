@@ -31,6 +31,8 @@ struct Reading: Sendable {
 struct Standing: Comparable, Sendable {
   let round: UInt32
   let id: ContentID
+  /// Its number here; see ``Places``.
+  let place: Int
 
   static func < (left: Self, right: Self) -> Bool {
     left.round == right.round ? left.id < right.id : left.round < right.round
@@ -58,12 +60,12 @@ extension [Standing] {
 
   /// Those of a round and later ones.
   func fromRound(_ round: UInt32) -> ArraySlice<Standing> {
-    self[place(of: Standing(round: round, id: .lowest))...]
+    self[place(of: Standing(round: round, id: .lowest, place: 0))...]
   }
 
   /// Those of one round.
   func ids(ofRound round: UInt32) -> [ContentID] {
-    let start = place(of: Standing(round: round, id: .lowest))
+    let start = place(of: Standing(round: round, id: .lowest, place: 0))
     return self[start...].prefix { $0.round == round }.map(\.id)
   }
 }
@@ -106,11 +108,13 @@ extension Logbook {
     let isFirst = reading.places[entry.lab, default: []].insert(place).inserted
     var state = state(of: entry, message, isFirst: isFirst)
     state.conclude()
-    let standing = Standing(round: message.round, id: entry.id)
+    let standing = Standing(
+      round: message.round, id: entry.id, place: places.place(of: entry.id))
     contributions[entry.id] = state
     contributionOrder.add(standing)
     statusRevision += 1
     if state.status == .pending { enlist(state) }
+    if state.status == .admitted { admitted.insert(standing.place) }
     if state.isJudged { decided.append(entry.id) }
     if state.lacksCitations { reading.uncited.append(entry.id) }
     changed.append(entry.id)
@@ -128,13 +132,18 @@ extension Logbook {
       .init(
         judge: entry.lab, entry: entry.id, sequence: entry.sequence, verdict: verdict,
         accepts: verdict.accept))
-    duties[entry.lab]?.take(Standing(round: state.round, id: id))
+    let standing = standing(of: state)
+    duties[entry.lab]?.take(standing)
     conclude(id)
+  }
+
+  private mutating func standing(of state: ContributionState) -> Standing {
+    Standing(round: state.round, id: state.id, place: places.place(of: state.id))
   }
 
   /// Notes that a contribution waits for its judges.
   private mutating func enlist(_ state: ContributionState) {
-    let standing = Standing(round: state.round, id: state.id)
+    let standing = standing(of: state)
     pendingOrder.add(standing)
     for judge in state.judges where !state.judgements.contains(where: { $0.judge == judge }) {
       duties[judge, default: []].add(standing)
@@ -143,7 +152,7 @@ extension Logbook {
 
   /// Notes that a contribution waits for nobody any more.
   private mutating func discharge(_ state: ContributionState) {
-    let standing = Standing(round: state.round, id: state.id)
+    let standing = standing(of: state)
     pendingOrder.take(standing)
     for judge in state.judges { duties[judge]?.take(standing) }
   }
@@ -154,6 +163,7 @@ extension Logbook {
     guard let state = contributions[id] else { return }
     if state.status != before {
       statusRevision += 1
+      if state.status == .admitted { admitted.insert(places.place(of: id)) }
       if state.isJudged { decided.append(id) }
       if state.isDecided { discharge(state) }
     }

@@ -1,20 +1,6 @@
 import Identities
 import Records
 
-/// What a set of contributions folds to.
-///
-/// What was admitted stays so until everything is counted anew, and a contribution's base is what
-/// it is: entries that come later change nothing here.
-struct Landing: Sendable {
-  /// Of the contributions.
-  let digest: ContentID
-  /// What the merge's roster has recalled.
-  let recalled: [ContentID]
-  /// How often the logs had been counted anew.
-  let recounts: UInt64
-  let groups: [LandingGroup]
-}
-
 /// How a set of contributions is written as a merge.
 ///
 /// A frontier names each log as far as the set's last contribution in it, and what is not in the
@@ -31,7 +17,7 @@ struct Writing: Sendable {
 
 /// A set of contributions that has the base of each of its members.
 struct Closed: Sendable {
-  var set: Set<ContentID> = []
+  var set = PlaceSet()
   /// Of the members, ascending.
   var rounds: [UInt32] = []
 

@@ -31,8 +31,9 @@ struct HomeFoundation {
       return
     }
     self.lowest = lowest
-    covered = expansion.set
-    absent = try expansion.members.count { id in
+    let members = logbook.members(of: expansion)
+    covered = Set(members)
+    absent = try members.count { id in
       guard let object = logbook.contribution(id)?.object else { return false }
       return try store.object(object)?.missing.isEmpty != true
     }

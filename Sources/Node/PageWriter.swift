@@ -249,19 +249,19 @@ struct PageWriter {
     places = Array(places.suffix(max(0, limit)))
     let attesters = attesters(of: Set(places.map { adopted[$0].merge.id }))
     var rows: [MergeRow] = []
-    var listed: Set<ContentID> = (try? logbook.expand(head.frontier))?.set ?? []
+    var listed = (try? logbook.expand(head.frontier)).map { [$0] } ?? []
     for place in places {
       guard let expansion = try? logbook.expand(adopted[place].merge.frontier) else { continue }
       rows.append(
         mergeRow(
           adopted[place], expansion: expansion, after: place == 0 ? nil : adopted[place - 1].merge,
           attesters: attesters))
-      listed.formUnion(expansion.set)
+      listed.append(expansion)
     }
     let lowest = rows.first.map { $0.round } ?? 0
     let open = logbook.contributionsInOrder.filter {
-      !listed.contains($0.id) && $0.round >= lowest && rounds.contains(Int($0.round))
-    }
+      $0.round >= lowest && rounds.contains(Int($0.round))
+    }.filter { state in !listed.contains { logbook.contains(state.id, in: $0) } }
     return LogPage(
       federation: federation, merges: rows.reversed(), open: open.map(row),
       entries: entries ? entryRows(limit: limit) : [])
@@ -278,8 +278,9 @@ struct PageWriter {
     _ attestation: Hanse_V1_Attestation, expansion: Expansion, after last: Hanse_V1_Merge?,
     attesters: [ContentID: [ContentID: [LabID]]]
   ) -> MergeRow {
-    let known = last.flatMap { try? logbook.expand($0.frontier) }?.set ?? []
-    let states = expansion.members.filter { !known.contains($0) }
+    let known = last.flatMap { try? logbook.expand($0.frontier) }
+    let states = logbook.members(of: expansion)
+      .filter { id in known.map { !logbook.contains(id, in: $0) } ?? true }
       .compactMap { logbook.contribution($0) }
     var parents: [ContentID] = last.map { [$0.id] } ?? []
     for state in states where !parents.contains(state.message.base.id) {

@@ -70,7 +70,7 @@ struct Replay {
       }
     }
     findings += Self.contradictions(in: logbook, folded)
-    let contributions = (try? logbook.expand(head.frontier).members.count) ?? 0
+    let contributions = (try? logbook.expand(head.frontier).count) ?? 0
     var page = writer.mergeHead()
     page.stateRoot = folded[head.id]?.description ?? ""
     return VerifyPage(

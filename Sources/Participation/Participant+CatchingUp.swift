@@ -38,7 +38,7 @@ extension Participant {
 
   /// The highest round that has something admitted.
   var highestAdmittedRound: UInt32 {
-    logbook.highestRound { $0.status == .admitted } ?? 0
+    logbook.highestAdmittedRound
   }
 
   /// How it stands with catching up, in a few words.

@@ -38,8 +38,9 @@ extension Participant {
       footing.groundless[foundation.chain] = logbook.revision
       return nil
     }
-    footing.grounds[foundation.chain] = expansion.set
-    return expansion.set
+    let members = Set(logbook.members(of: expansion))
+    footing.grounds[foundation.chain] = members
+    return members
   }
 
   /// Counts what the lowest foundation stands for as held, as long as the logs show what that is.
@@ -64,6 +65,7 @@ extension Participant {
   private mutating func cover(_ members: Set<ContentID>) {
     guard members != footing.covered else { return }
     footing.covered = members
+    knownHeld = nil
     footing.foldable = []
     heldRevision &+= 1
   }
@@ -117,7 +119,7 @@ extension Participant {
   }
 
   private func isPayloadHere(_ contribution: ContentID) -> Bool {
-    logbook.contribution(contribution)?.object.map(heldObjects.contains) ?? false
+    logbook.object(of: contribution).map(heldObjects.contains) ?? false
   }
 
   /// A payload that a fold should not have needed was needed: the state that stood for it is gone.
@@ -127,8 +129,7 @@ extension Participant {
       rest(on: [])
       footing.hasLeft = true
     }
-    heldObjects.remove(object)
-    tell(.dropped(object))
+    lose(object)
     want(state)
   }
 
@@ -213,10 +214,16 @@ extension Participant {
     }
   }
 
+  /// Notes that an object is here no longer.
+  mutating func lose(_ object: ContentID) {
+    heldObjects.remove(object)
+    knownHeld = nil
+    tell(.dropped(object))
+  }
+
   /// Takes an object off the disk: it is neither shown nor served any more.
   mutating func forget(_ object: ContentID) {
-    heldObjects.remove(object)
-    tell(.dropped(object))
+    lose(object)
     out.append(.forgetObject(object))
   }
 

@@ -201,8 +201,7 @@ extension Participant {
       guard object == footing.search?.object else { return }
       out.append(.findObject(object))
     case .objectDamaged(let object):
-      heldObjects.remove(object)
-      tell(.dropped(object))
+      lose(object)
       for state in announcers(of: object) { want(state) }
     default: break
     }

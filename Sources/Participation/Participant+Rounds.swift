@@ -118,22 +118,36 @@ extension Participant {
         continue
       }
       let digest = state.message.base.frontier.members
-      let isUsable =
-        baseFindings.usable[digest]
-        ?? base.members.allSatisfy { id in
-          logbook.contribution(id).map { $0.status == .admitted && isHeld($0) } ?? false
-        }
+      let isUsable = baseFindings.usable[digest] ?? isUsable(base)
       baseFindings.usable[digest] = isUsable
       if isUsable, isFoldable(state.message.base) { return state }
     }
     return nil
   }
 
+  /// Whether everything in a base is admitted and held.
+  private mutating func isUsable(_ base: Expansion) -> Bool {
+    guard logbook.isAdmitted(base) else { return false }
+    let covered = footing.covered
+    let held = heldObjects
+    let book = logbook
+    let isHeld = book.all(in: base, besides: knownHeld) { id in
+      covered.contains(id) || (book.object(of: id).map(held.contains) ?? false)
+    }
+    if isHeld { knowHeld(base) }
+    return isHeld
+  }
+
+  /// Remembers that these contributions are held, unless more is remembered.
+  private mutating func knowHeld(_ set: Expansion) {
+    if knownHeld.map({ $0.isSubset(of: set) }) ?? true { knownHeld = set }
+  }
+
   /// Whether everything in a merge is still admitted.
   private mutating func isStanding(_ merge: Hanse_V1_Merge) -> Bool {
     guard standingSince != logbook.statusRevision else { return true }
     guard let expansion = try? logbook.expand(merge.frontier),
-      expansion.members.allSatisfy({ logbook.status(of: $0) == .admitted })
+      logbook.isAdmitted(expansion)
     else { return false }
     standingSince = logbook.statusRevision
     return true
@@ -154,10 +168,10 @@ extension Participant {
       let base = try logbook.base(of: state)
       let digest = state.message.base.frontier.members
       if let known = baseFindings.void[digest] { return known }
-      let isVoid = base.members.contains { id in
+      let isVoid = !logbook.all(in: base) { id in
         switch logbook.status(of: id) {
-        case .admitted, .pending: false
-        case .rejected, .refused, nil: true
+        case .admitted, .pending: true
+        case .rejected, .refused, nil: false
         }
       }
       baseFindings.void[digest] = isVoid
@@ -263,9 +277,10 @@ extension Participant {
     }
     if let known { return known.set }
     let held = heldObjects
-    let found = logbook.closure(upTo: limit) { state in
+    let found = logbook.closure(upTo: limit, held: knownHeld) { state in
       covered.contains(state.id) || (state.object.map(held.contains) ?? false)
     }
+    knowHeld(found.set)
     closures.removeAll { $0.upTo == limit }
     var current = view
     if !found.isComplete { current.revision = logbook.revision }
@@ -289,7 +304,7 @@ extension Participant {
       return isSame ? nil : logbook.merge(of: set)
     }
     guard set.round == round, let now = try? logbook.expand(head.frontier),
-      now.set.isSubset(of: set.set)
+      now.isSubset(of: set)
     else { return nil }
     let candidate = logbook.merge(of: set)
     return (try? logbook.expand(candidate.frontier)) == nil ? nil : candidate
@@ -297,7 +312,7 @@ extension Participant {
 
   /// Those of some contributions that a roster has recalled, sorted.
   private func recalled(among set: Expansion, version: UInt32) -> [ContentID] {
-    logbook.roster(version: version)?.recalled.filter(set.set.contains) ?? []
+    logbook.roster(version: version)?.recalled.filter { logbook.contains($0, in: set) } ?? []
   }
 
   /// Makes a folded merge this node's head.

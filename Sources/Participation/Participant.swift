@@ -93,6 +93,8 @@ package struct Participant: Sendable {
   package internal(set) var headRoot: ContentID?
   /// Objects that are complete here, by the id of their block list.
   package internal(set) var heldObjects: Set<ContentID> { didSet { heldRevision &+= 1 } }
+  /// Contributions that are known to be held, until something is lost.
+  var knownHeld: Expansion?
   /// Counts the changes of what is held.
   var heldRevision: UInt64 = 0
   var wantedObjects: Set<ContentID> = []

@@ -94,7 +94,7 @@ extension World {
   private func members(of node: SimulatedNode) -> [ContentID]? {
     guard var book = node.process?.participant.logbook, let head = node.process?.participant.head
     else { return nil }
-    return try? book.expand(head.frontier).members
+    return (try? book.expand(head.frontier)).map { book.members(of: $0) }
   }
 
   /// What a node's head has and lacks, beside another's, and what the node makes of it.
@@ -108,7 +108,7 @@ extension World {
       var book = participant.logbook
       let base: String
       do {
-        base = "base of \(try book.base(of: state).members.count)"
+        base = "base of \(try book.base(of: state).count)"
       } catch {
         base = "\(error)" + unsealed(state.message.base.frontier.seal, in: book)
       }

@@ -110,11 +110,11 @@ import Testing
     let head = federation.head()
     #expect(head.frontier.round == 2)
     let expansion = try federation.book.expand(head.frontier)
-    #expect(expansion.members.count == 5)
+    #expect(expansion.count == 5)
     // Without one payload of round 1, nothing that was trained on top of it can stand.
     let missing = federation.book.contributionsInOrder[0].id
     let smaller = federation.book.head { $0.id != missing }
-    let members = try federation.book.expand(smaller.frontier).members
+    let members = federation.book.members(of: try federation.book.expand(smaller.frontier))
     #expect(members.count == 2)
     #expect(!members.contains(missing))
     #expect(smaller.frontier.round == 1)
@@ -167,7 +167,7 @@ import Testing
       let otherGroups = try book.landingGroups(of: other)
       #expect(otherGroups == groups)
       // The frontier that the reference wrote means the same here.
-      let members = try book.expand(head.frontier).members
+      let members = book.members(of: try book.expand(head.frontier))
       #expect(members == groups.flatMap(\.contributions).map(\.id).sorted())
     }
   }
