@@ -114,6 +114,11 @@ extension Logbook {
     contributionOrder.last { admitted.contains($0.place) }?.round ?? 0
   }
 
+  /// The names of those of lower rounds than this one, by round and id.
+  public func contributions(below round: UInt32) -> [ContentID] {
+    contributionOrder.prefix { $0.round < round }.map(\.id)
+  }
+
   /// What a contribution's payload is kept as; nil when it does not count or names none.
   public func object(of contribution: ContentID) -> ContentID? {
     contributions[contribution]?.object

@@ -99,6 +99,8 @@ public struct Logbook: Sendable {
   /// What merges fold that were asked for last: the same one is asked for again and again.
   var landings: [Landing] = []
   static let landingsMax = 4
+  /// The names of what was named last; they hold until everything is counted anew.
+  var lastChain: (groups: [LandingGroup], recounts: UInt64, names: [ContentID])?
   /// How the last of them landed.
   var course: Course?
   /// How sets of contributions that were asked for last are written as merges.

@@ -63,6 +63,8 @@ struct Footing: Sendable {
   var grounds: [ContentID: Set<ContentID>] = [:]
   /// By chain, the logbook's revision when its ground was last looked for in vain.
   var groundless: [ContentID: UInt64] = [:]
+  /// Chains of states that were found to stand for ever.
+  var settled: Set<ContentID> = []
   /// How often the logs had been counted anew when all of this was found.
   var recounts: UInt64 = 0
   /// The contributions beneath the lowest foundation.

@@ -49,6 +49,7 @@ extension Participant {
       footing.recounts = logbook.recounts
       footing.grounds = [:]
       footing.groundless = [:]
+      footing.settled = []
       footing.foldable = []
       if let lowest = footing.lowest, !footing.covered.isEmpty, ground(of: lowest) == nil {
         cover([])
@@ -76,6 +77,7 @@ extension Participant {
     footing.foldable = []
     let chains = foundations.map(\.chain)
     footing.grounds = footing.grounds.filter { chains.contains($0.key) }
+    footing.settled = footing.settled.filter { chains.contains($0) }
     cover(foundations.first.flatMap { ground(of: $0) } ?? [])
     writeFoundations()
     out.append(.spareSnapshots(foundations.map(\.chain)))
@@ -186,6 +188,7 @@ extension Participant {
   ///
   /// Labs that forked their logs count as for seals: a quorum leaves room for as many as may lie.
   private mutating func isSettled(_ state: Foundation) -> Bool {
+    if footing.settled.contains(state.chain) { return true }
     guard let roster = logbook.roster(version: state.merge.rosterVersion) else { return false }
     let root = Data(state.root.bytes)
     let votes = roster.members.count { seat in
@@ -197,14 +200,17 @@ extension Participant {
           && attestation.merge.rosterVersion == state.merge.rosterVersion
       }
     }
-    return votes >= roster.sealQuorum && logbook.isSealed(state.merge.frontier)
+    guard votes >= roster.sealQuorum, logbook.isSealed(state.merge.frontier) else { return false }
+    footing.settled.insert(state.chain)
+    return true
   }
 
   /// Lets payloads go that are further back than the retention and that no fold needs.
   private mutating func letGo(beneath line: UInt32) {
-    for state in logbook.contributionsInOrder {
-      guard state.round < line else { break }
-      guard let object = state.object, heldObjects.contains(object) else { continue }
+    for id in logbook.contributions(below: line) {
+      guard let object = logbook.object(of: id), heldObjects.contains(object),
+        let state = logbook.contribution(id)
+      else { continue }
       switch state.status {
       case .admitted: guard isCovered(state.id) else { continue }
       case .rejected, .refused: break

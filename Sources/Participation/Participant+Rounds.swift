@@ -168,6 +168,7 @@ extension Participant {
       let base = try logbook.base(of: state)
       let digest = state.message.base.frontier.members
       if let known = baseFindings.void[digest] { return known }
+      if logbook.isAdmitted(base) { return false }
       let isVoid = !logbook.all(in: base) { id in
         switch logbook.status(of: id) {
         case .admitted, .pending: true
@@ -336,10 +337,9 @@ extension Participant {
   /// Own payloads whose feedback may still be used: those of contributions that may yet be
   /// admitted, or were and are not in the head.
   private var openFeedback: [ContentID] {
-    logbook.contributionsInOrder.filter { state in
-      state.author == lab
-        && (state.status == .pending || (state.status == .admitted && state.round > round))
-    }.compactMap(\.object)
+    let later = logbook.contributions(fromRound: round + 1).filter { $0.status == .admitted }
+    return (logbook.pendingContributions + later).filter { $0.author == lab }
+      .sorted { ($0.round, $0.id) < ($1.round, $1.id) }.compactMap(\.object)
   }
 
   /// The payload of the newest own contribution in a merge: its feedback is used from now on.
