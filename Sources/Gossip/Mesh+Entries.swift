@@ -201,11 +201,29 @@ extension Mesh {
       for lab in wished { pursueBranch(lab, now) }
     }
     guard !behind.isEmpty else { return }
+    // Found once for all logs: among hundreds of labs most of them may be behind.
     let linked = linkedLabs
-    for lab in behind.keys { pursue(lab, of: linked, now) }
+    var idle: [IdlePeer] = []
+    for lab in linked {
+      guard let peer = peers[lab], let id = peer.route, links[id]?.asking == nil else { continue }
+      idle.append(
+        IdlePeer(
+          lab: lab, link: id, known: peer.known, promises: peer.faults[.brokenPromise] ?? 0))
+    }
+    for lab in behind.keys { pursue(lab, of: linked, &idle, now) }
   }
 
-  private mutating func pursue(_ lab: LabID, of linked: [LabID], _ now: Instant) {
+  /// A peer of which nothing is asked now.
+  private struct IdlePeer {
+    let lab: LabID
+    let link: ConnectionID
+    let known: OrderedTable<LabID, Known>
+    let promises: Int
+  }
+
+  private mutating func pursue(
+    _ lab: LabID, of linked: [LabID], _ idle: inout [IdlePeer], _ now: Instant
+  ) {
     guard let log = logs[lab], log.fork == nil else {
       behind[lab] = nil
       return
@@ -214,20 +232,18 @@ extension Mesh {
     if let until = log.patientUntil, now < until { return }
     let own = log.sequence
     var claimed = false
-    var best: (rank: Int, id: ConnectionID)?
-    for peer in linked {
-      guard let known = peers[peer]?.known[lab]?.sequence, known > own else { continue }
+    var best: (rank: Int, place: Int)?
+    for (place, peer) in idle.enumerated() {
+      guard let known = peer.known[lab]?.sequence, known > own else { continue }
       claimed = true
-      if let until = peers[peer]?.unhelpful[lab], now < until { continue }
-      if isDeferred(lab, at: peer, now) { continue }
-      guard let id = route(to: peer), links[id]?.asking == nil else { continue }
+      if let until = peers[peer.lab]?.unhelpful[lab], now < until { continue }
+      if isDeferred(lab, at: peer.lab, now) { continue }
       // The author first: its word is what others pass on. Then who has kept its promises best;
       // not who claims most, since that costs nothing. In a tree who announced it first is near.
-      let promises = peers[peer]?.faults[.brokenPromise] ?? 0
-      let rank = peer == lab ? -1 : 2 * promises + (peer == log.announcedBy ? 0 : 1)
-      if best.map({ rank < $0.rank }) ?? true { best = (rank, id) }
+      let rank = peer.lab == lab ? -1 : 2 * peer.promises + (peer.lab == log.announcedBy ? 0 : 1)
+      if best.map({ rank < $0.rank }) ?? true { best = (rank, place) }
     }
-    guard claimed else {
+    guard claimed || isClaimed(lab, beyond: own, by: linked) else {
       behind[lab] = nil
       return
     }
@@ -235,14 +251,28 @@ extension Mesh {
     let allowed = allowance(lab)
     guard allowed > own else { return }
     let limit = min(UInt64(GossipLimits.entriesPerRequest), allowed - own)
-    logs[lab]?.askedOf = best.id
+    let asked = idle.remove(at: best.place)
+    logs[lab]?.askedOf = asked.link
     logs[lab]?.patientUntil = nil
-    if let peer = links[best.id]?.lab { graft(peer) }
+    graft(asked.lab)
     ask(
-      best.id,
+      asked.link,
       EntryRequest(
         lab: lab, after: own, deadline: now.adding(seconds: GossipLimits.entriesSeconds),
         isBranch: false), limit: UInt32(limit))
+  }
+
+  /// Whether some peer says that it has more of a log; the one that was found last is asked first.
+  private mutating func isClaimed(
+    _ lab: LabID, beyond own: UInt64, by linked: [LabID]
+  ) -> Bool {
+    func claims(_ peer: LabID) -> Bool { peers[peer]?.known[lab]?.sequence ?? 0 > own }
+    if let last = claimants[lab], peers[last] != nil, claims(last) {
+      if !isSparse || peers[last]?.links.isEmpty == false { return true }
+    }
+    let found = linked.first(where: claims)
+    claimants[lab] = found
+    return found != nil
   }
 
   /// Whether what a peer has of a log waits for others' entries, none of which has come since.

@@ -37,6 +37,8 @@ public struct Mesh: Sendable {
   var hasBranchWish = false
   /// Logs that some peer has more of.
   var behind = OrderedTable<LabID, Bool>()
+  /// For some of them, a peer that has more.
+  var claimants: [LabID: LabID] = [:]
 
   var batches = OrderedTable<UInt64, [PendingEntry]>()
   var inVerification: Set<ContentID> = []

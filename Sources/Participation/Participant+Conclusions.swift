@@ -287,6 +287,11 @@ extension Participant {
     guard let root = headRoot else { return false }
     let last = lastAttested
     let isNew = last?.merge.isSame(as: head) != true || last?.stateRoot != Data(root.bytes)
+    if last?.merge.frontier.round == round, let attestedAt,
+      moment.now.seconds(since: attestedAt) < attestationSeconds
+    {
+      return false
+    }
     if !isNew {
       guard moment.now.seconds(since: quietSince) >= 1, lookedAt != logbook.revision else {
         return false
@@ -297,17 +302,41 @@ extension Participant {
       guard (isOpen && hasUncoveredWeight) || hasUnattestedSeal else { return false }
     }
     var attestation = Hanse_V1_Attestation()
-    // A hundred positions leave room for the merge; the rest follows with the next one.
-    attestation.prefixes = Array(
-      logbook.heads.filter { position in
-        LabID(bytes: position.lab).map { logbook.coverage(of: $0, by: lab) < position.sequence }
-          ?? false
-      }.prefix(100))
+    attestation.prefixes = uncovered()
     attestation.merge = head
     attestation.stateRoot = Data(root.bytes)
     try sign(.attestation(attestation))
+    attestedAt = moment.now
     return true
   }
+
+  /// Least seconds from one attestation of a round's head to the next.
+  ///
+  /// It names all logs and goes to all labs: while a round's contributions are admitted one after
+  /// the other, and the head grows with each, a hundred and forty labs would write twenty each, of
+  /// fourteen kilobytes.
+  private var attestationSeconds: Double {
+    let labs = logbook.roster.members.count
+    return labs > GossipLimits.fullMeshLabs ? Double(labs) / 4 : 0
+  }
+
+  /// Where logs end that this lab has not attested all of, as many as leave room for the merge: the
+  /// rest follows with the next attestation.
+  ///
+  /// First those of which something decides. Attestations make logs longer too: named in the order
+  /// of the labs alone, the first hundred would be attested again and again, and the others never.
+  private func uncovered() -> [Hanse_V1_LogPosition] {
+    let open = logbook.labs.compactMap { other in logbook.log(of: other).last?.position }.filter {
+      LabID(bytes: $0.lab).map { logbook.coverage(of: $0, by: lab) } ?? .max < $0.sequence
+    }
+    guard open.count > Self.positionsMax else { return open }
+    let weighs = open.map { LabID(bytes: $0.lab).map(hasUncoveredWeight(of:)) ?? false }
+    let places = open.indices.filter { weighs[$0] } + open.indices.filter { !weighs[$0] }
+    return places.prefix(Self.positionsMax).sorted().map { open[$0] }
+  }
+
+  /// Positions in one attestation.
+  private static let positionsMax = 100
 
   /// This lab's newest attestation.
   var lastAttested: Hanse_V1_Attestation? { logbook.newestAttestation(of: lab) }
@@ -331,13 +360,15 @@ extension Participant {
 
   /// Whether anything that decides roster or admission lies beyond what this lab attested.
   private var hasUncoveredWeight: Bool {
-    logbook.labs.contains { other in
-      let covered = Int(logbook.coverage(of: other, by: lab))
-      return logbook.log(of: other).dropFirst(covered).contains { entry in
-        switch entry.message.payload {
-        case .contribution, .verdict, .proposal, .approval: true
-        default: false
-        }
+    logbook.labs.contains(where: hasUncoveredWeight(of:))
+  }
+
+  private func hasUncoveredWeight(of other: LabID) -> Bool {
+    let covered = Int(logbook.coverage(of: other, by: lab))
+    return logbook.log(of: other).dropFirst(covered).contains { entry in
+      switch entry.message.payload {
+      case .contribution, .verdict, .proposal, .approval: true
+      default: false
       }
     }
   }

@@ -131,6 +131,8 @@ package struct Participant: Sendable {
   var attesters: [LabID] = []
   /// The highest round of each lab's attestations that was over when they were read.
   var endedRounds: [LabID: UInt32] = [:]
+  /// When this lab last attested, in this process.
+  var attestedAt: Instant?
   /// The logbook's revision when it was last asked whether to attest again.
   var lookedAt: UInt64?
   /// The ledger's statuses, by their revision, under which the head is known to stand.
