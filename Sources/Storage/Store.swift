@@ -61,10 +61,7 @@ public final class Store: Sendable {
     configuration.label = "hanse.storage"
     configuration.busyMode = .timeout(5)
     if !readOnly { configuration.journalMode = .wal }
-    configuration.prepareDatabase { database in
-      if !readOnly { try database.execute(sql: "PRAGMA synchronous = FULL") }
-      try prepare(database)
-    }
+    configuration.prepareDatabase { try prepare($0) }
     return try translate(home.database) {
       if readOnly && !DurableFile.exists(home.database) {
         // A home whose daemon has not run yet: nothing is known, and nothing is made here.
@@ -80,6 +77,11 @@ public final class Store: Sendable {
       {
         // SQLite makes files beside a database even to read it. Where it cannot, a copy is read.
         queue = try openCopy(home, configuration)
+      }
+      if !readOnly {
+        // Now, since GRDB's way into WAL mode ends with `synchronous = NORMAL`, by which a commit
+        // may be lost with the power.
+        try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
       }
       let newer = try queue.read { try Schema.migrator.hasBeenSuperseded($0) }
       if newer { throw StorageError.newerFormat(path: home.database) }
@@ -159,6 +161,11 @@ public final class Store: Sendable {
       return .damaged(path: path, reason: error.message ?? "not a database")
     default: return .database(path: path, message: error.message ?? "SQLite \(error.resultCode)")
     }
+  }
+
+  /// Whether a commit waits for the disk, as SQLite itself says.
+  package func syncsCommits() throws(StorageError) -> Bool {
+    try reading { try Int.fetchOne($0, sql: "PRAGMA synchronous") == 2 }
   }
 
   // MARK: size

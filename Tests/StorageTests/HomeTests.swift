@@ -22,6 +22,11 @@ import Testing
     #expect(throws: Never.self) { _ = try home.open() }
   }
 
+  @Test func aCommitWaitsForTheDisk() throws {
+    let home = TemporaryHome()
+    for _ in 0..<2 { #expect(try home.open().syncsCommits()) }
+  }
+
   @Test func theKeyIsForItsOwnerOnly() throws {
     let home = TemporaryHome()
     let key = SigningKey.generate()
