@@ -54,6 +54,7 @@ let package = Package(
       name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "CBlake2"),
     .target(
       name: "CKernels", cSettings: [.unsafeFlags(["-O3"])], linkerSettings: [.linkedLibrary("m")]),
     // floor 1
@@ -63,7 +64,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Identities",
-      dependencies: ["CSodium"],
+      dependencies: ["CBlake2", "CSodium"],
       swiftSettings: strict),
     .target(
       name: "Containers",
@@ -215,7 +216,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "IdentitiesTests",
-      dependencies: ["Identities"],
+      dependencies: ["CSodium", "Identities"],
       swiftSettings: strict),
     .testTarget(
       name: "ContainersTests",

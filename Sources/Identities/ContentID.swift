@@ -1,4 +1,4 @@
-import CSodium
+import CBlake2
 
 /// The name of some bytes: their BLAKE2b-256 hash, separated by what kind of thing they are.
 ///
@@ -35,21 +35,14 @@ public struct ContentID: Hashable, Comparable, Sendable {
 
   /// The id of `bytes` as a thing of `kind`.
   public init(of bytes: [UInt8], kind: Kind) {
-    Sodium.ready()
-    var digest: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    let status = withUnsafeMutableBytes(of: &digest) { digest in
-      Self.withPersonal(kind) { personal in
-        bytes.withUnsafeBufferPointer { bytes in
-          crypto_generichash_blake2b_salt_personal(
-            digest.baseAddress!.assumingMemoryBound(to: UInt8.self), Self.byteCount,
-            bytes.baseAddress, UInt64(bytes.count), nil, 0, nil, personal)
-        }
-      }
-    }
-    precondition(status == 0, "BLAKE2b refused its parameters")
-    words = (
-      digest.0.bigEndian, digest.1.bigEndian, digest.2.bigEndian, digest.3.bigEndian
-    )
+    self = bytes.withUnsafeBytes { ContentID(of: $0, kind: kind) }
+  }
+
+  /// The id of bytes that lie anywhere, as a thing of `kind`.
+  public init(of bytes: UnsafeRawBufferPointer, kind: Kind) {
+    var hasher = ContentHasher(kind: kind)
+    hasher.update(bytes)
+    self = hasher.finish()
   }
 
   /// Lends the 16 bytes that personalise the hash for a kind.
@@ -121,24 +114,12 @@ extension ContentID: CustomStringConvertible {
 
 /// Hashes bytes that arrive in pieces into a ``ContentID``. Used once: `finish` ends it.
 public struct ContentHasher: ~Copyable {
-  // libsodium declares the state with an alignment that Swift cannot import, so it is raw memory.
-  private let state: OpaquePointer
-  private let memory: UnsafeMutableRawPointer
+  private var hash = hanse_blake2()
 
   /// Begins a hash for a thing of `kind`.
   public init(kind: ContentID.Kind) {
-    Sodium.ready()
-    memory = .allocate(byteCount: crypto_generichash_blake2b_statebytes(), alignment: 64)
-    state = OpaquePointer(memory)
-    let state = state
-    let status = ContentID.withPersonal(kind) { personal in
-      crypto_generichash_blake2b_init_salt_personal(
-        state, nil, 0, ContentID.byteCount, nil, personal)
-    }
-    precondition(status == 0, "BLAKE2b refused its parameters")
+    ContentID.withPersonal(kind) { hanse_blake2_begin(&hash, $0) }
   }
-
-  deinit { memory.deallocate() }
 
   /// Adds bytes.
   public mutating func update(_ bytes: [UInt8]) {
@@ -148,14 +129,14 @@ public struct ContentHasher: ~Copyable {
   /// Adds bytes without copying them.
   public mutating func update(_ bytes: UnsafeRawBufferPointer) {
     guard let start = bytes.baseAddress else { return }
-    crypto_generichash_blake2b_update(
-      state, start.assumingMemoryBound(to: UInt8.self), UInt64(bytes.count))
+    hanse_blake2_add(&hash, start.assumingMemoryBound(to: UInt8.self), bytes.count)
   }
 
   /// The id of everything added.
   public consuming func finish() -> ContentID {
-    var digest = [UInt8](repeating: 0, count: ContentID.byteCount)
-    crypto_generichash_blake2b_final(state, &digest, digest.count)
-    return ContentID(bytes: digest)!
+    withUnsafeTemporaryAllocation(byteCount: ContentID.byteCount, alignment: 8) { digest in
+      hanse_blake2_finish(&hash, digest.baseAddress!.assumingMemoryBound(to: UInt8.self))
+      return ContentID(raw: UnsafeRawBufferPointer(digest))!
+    }
   }
 }

@@ -1,3 +1,4 @@
+import CSodium
 import Identities
 import Testing
 
@@ -30,6 +31,27 @@ import Testing
     hasher.update(Array(bytes[1234...]))
     #expect(hasher.finish() == ContentID(of: bytes, kind: .object))
     #expect(ContentID(of: bytes, kind: .object) != ContentID(of: bytes, kind: .block))
+  }
+
+  @Test func everyLengthHashesAsLibsodiumDoes() {
+    precondition(sodium_init() >= 0)
+    let bytes = (0..<1200).map { UInt8(truncatingIfNeeded: ($0 &* $0) >> 3 &+ $0) }
+    let personal = Array("hanse-block".utf8) + [UInt8](repeating: 0, count: 5)
+    for count in Array(0...600) + [1023, 1024, 1025, 1151, 1152, 1153, 1200] {
+      var digest = [UInt8](repeating: 0, count: 32)
+      crypto_generichash_blake2b_salt_personal(
+        &digest, 32, bytes, UInt64(count), nil, 0, nil, personal)
+      let piece = Array(bytes[..<count])
+      #expect(ContentID(of: piece, kind: .block).bytes == digest)
+      // In pieces that end before, at and behind the edges of the hash's own blocks.
+      for step in [1, 127, 128, 129, 300] {
+        var hasher = ContentHasher(kind: .block)
+        for start in stride(from: 0, to: count, by: step) {
+          hasher.update(Array(piece[start..<min(start + step, count)]))
+        }
+        #expect(hasher.finish().bytes == digest)
+      }
+    }
   }
 
   @Test func kindsFitThePersonalisation() {
