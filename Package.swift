@@ -55,6 +55,7 @@ let package = Package(
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CBlake2"),
+    .target(name: "CFiles"),
     .target(
       name: "CKernels", cSettings: [.unsafeFlags(["-O3"])], linkerSettings: [.linkedLibrary("m")]),
     // floor 1
@@ -133,7 +134,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Storage",
-      dependencies: ["Identities", "Records", grdb, protobuf],
+      dependencies: ["CFiles", "Identities", "Records", grdb, protobuf],
       swiftSettings: strict),
     // floor 6
     .target(

@@ -75,6 +75,8 @@ struct BlockBits: Sendable, Equatable {
   }
 
   var missing: [Int] { (0..<count).filter { !self[$0] } }
+
+  var isFull: Bool { (0..<count).allSatisfy { self[$0] } }
 }
 
 /// A row of the table of objects.

@@ -18,6 +18,8 @@ public struct ObjectStatus: Sendable, Hashable {
 extension Store {
   /// Bytes that may be lost to a power cut while an object arrives.
   static let unsyncedLimit = 8 << 20
+  /// Bytes that may have to be hashed again after any cut, since the database was not told of them.
+  static let unrecordedLimit = 64 << 20
 
   /// Makes room for an object; what is there of it already stays. Says what is missing.
   @discardableResult
@@ -59,6 +61,15 @@ extension Store {
   public func storeBlock(
     _ index: Int, of id: ContentID, _ bytes: [UInt8]
   ) throws(StorageError) -> Bool {
+    try bytes.withUnsafeBytesTyped { buffer throws(StorageError) in
+      try storeBlock(index, of: id, buffer)
+    }
+  }
+
+  /// Keeps a block that lies anywhere, as the call for an array does.
+  public func storeBlock(
+    _ index: Int, of id: ContentID, _ bytes: UnsafeRawBufferPointer
+  ) throws(StorageError) -> Bool {
     if readOnly { throw .readOnly }
     let partial: PartialObject
     if let open = partials.withLock({ $0[id] }) {
@@ -70,11 +81,15 @@ extension Store {
     }
     try Self.verify(bytes, index, partial.list)
     let waiting = try partial.write(index, bytes)
-    if partial.missing.isEmpty {
+    if partial.isFull {
       try complete(partial)
       return true
     }
-    if waiting >= Self.unsyncedLimit { try save(partial) }
+    if partial.unrecordedBytes >= Self.unrecordedLimit {
+      try save(partial)
+    } else if waiting >= Self.unsyncedLimit {
+      _ = try partial.sync()
+    }
     return false
   }
 
@@ -88,7 +103,10 @@ extension Store {
     }
     for index in list.blocks.indices {
       let start = list.offset(of: index)
-      try Self.verify(Array(bytes[start..<start + list.byteCount(of: index)]), index, list)
+      let end = start + list.byteCount(of: index)
+      try bytes.withUnsafeBytesTyped { buffer throws(StorageError) in
+        try Self.verify(UnsafeRawBufferPointer(rebasing: buffer[start..<end]), index, list)
+      }
     }
     let path = home.object(list.id.description)
     let folder = String(path[..<path.lastIndex(of: "/")!])
@@ -179,6 +197,7 @@ extension Store {
   func save(_ partial: PartialObject) throws(StorageError) {
     let held = try partial.sync()
     try writing { try ObjectRow.update(partial.list.id, held: held, complete: false, $0) }
+    partial.recorded()
   }
 
   private func complete(_ partial: PartialObject) throws(StorageError) {
@@ -198,7 +217,7 @@ extension Store {
   }
 
   private static func verify(
-    _ bytes: [UInt8], _ index: Int, _ list: ObjectList
+    _ bytes: UnsafeRawBufferPointer, _ index: Int, _ list: ObjectList
   ) throws(StorageError) {
     func refuse(_ reason: String) -> StorageError {
       .wrongBlock(object: list.id.short, index: index, reason: reason)

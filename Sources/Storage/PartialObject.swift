@@ -1,3 +1,4 @@
+import CFiles
 import Glibc
 import Identities
 import Synchronization
@@ -10,6 +11,10 @@ final class PartialObject: Sendable {
     /// Blocks written since the last sync.
     var unsynced: [Int] = []
     var unsyncedBytes = 0
+    /// Bytes that the disk has not even been told of.
+    var unstartedBytes = 0
+    /// Bytes whose bits the database does not have.
+    var unrecordedBytes = 0
   }
 
   let list: ObjectList
@@ -50,6 +55,7 @@ final class PartialObject: Sendable {
         $0.held[index] = true
         $0.unsynced.append(index)
         $0.unsyncedBytes += count
+        $0.unrecordedBytes += count
       }
     }
   }
@@ -60,20 +66,27 @@ final class PartialObject: Sendable {
   }
 
   /// Puts a verified block in its place; says how many bytes wait for a sync.
-  func write(_ index: Int, _ bytes: [UInt8]) throws(StorageError) -> Int {
-    try bytes.withUnsafeBytesTyped { buffer throws(StorageError) in
-      try DurableFile.writeAll(
-        buffer, to: descriptor, at: list.offset(of: index), path: path)
-    }
-    return state.withLock {
-      if !$0.held[index] {
-        $0.held[index] = true
-        $0.unsynced.append(index)
-        $0.unsyncedBytes += bytes.count
+  func write(_ index: Int, _ bytes: UnsafeRawBufferPointer) throws(StorageError) -> Int {
+    try DurableFile.writeAll(bytes, to: descriptor, at: list.offset(of: index), path: path)
+    let (unsynced, isStarting) = state.withLock { state in
+      if !state.held[index] {
+        state.held[index] = true
+        state.unsynced.append(index)
+        state.unsyncedBytes += bytes.count
+        state.unstartedBytes += bytes.count
+        state.unrecordedBytes += bytes.count
       }
-      return $0.unsyncedBytes
+      let isStarting = state.unstartedBytes >= Self.startedBytes
+      if isStarting { state.unstartedBytes = 0 }
+      return (state.unsyncedBytes, isStarting)
     }
+    // The disk works while more arrives.
+    if isStarting { hanse_begin_writing(descriptor) }
+    return unsynced
   }
+
+  /// Bytes after which the disk begins to write them.
+  static let startedBytes = 2 << 20
 
   /// Makes what was written durable and gives the bits that may be kept.
   ///
@@ -94,5 +107,12 @@ final class PartialObject: Sendable {
     return held
   }
 
+  /// Notes that the database has the bits; what is written meanwhile is counted anew.
+  func recorded() { state.withLock { $0.unrecordedBytes = 0 } }
+
+  var unrecordedBytes: Int { state.withLock { $0.unrecordedBytes } }
+
   var missing: [Int] { state.withLock { $0.held.missing } }
+
+  var isFull: Bool { state.withLock { $0.held.isFull } }
 }
