@@ -80,7 +80,7 @@ extension NodeCore {
       let status = try? store.object(object)
       return .objectFound(object, plan: status.map(Self.plan))
     case .storeBlock(let object, let index, let bytes, let from):
-      return storeBlock(object, index, Array(bytes), from)
+      return storeBlock(object, index, bytes, from)
     case .serveBlock(let connection, let object, let index):
       return serve(connection, object, index)
     case .forgetObject(let object): try store.removeObject(object)
@@ -128,10 +128,10 @@ extension NodeCore {
   }
 
   private func storeBlock(
-    _ object: ContentID, _ index: UInt32, _ bytes: [UInt8], _ from: ConnectionID
+    _ object: ContentID, _ index: UInt32, _ bytes: Data, _ from: ConnectionID
   ) -> ParticipantEvent {
     do {
-      _ = try store.storeBlock(Int(index), of: object, bytes)
+      _ = try bytes.withUnsafeBytes { try store.storeBlock(Int(index), of: object, $0) }
       return .blockStored(object, index: index)
     } catch StorageError.wrongBlock(_, _, let reason) {
       log.warning(

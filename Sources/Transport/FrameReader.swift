@@ -10,26 +10,31 @@ package struct FrameReader {
 
   /// Longest frame accepted; may be raised once the peer is known.
   package var limit: Int
-  private var buffer = ByteBuffer()
+  /// What came and belongs to no frame that was begun.
+  private var input = ByteBuffer()
+  /// A frame of which a part is there, its length included, in memory of its full size: so that no
+  /// byte is moved again when more of them come.
+  private var begun: ByteBuffer?
 
   /// A reader of frames of at most `limit` bytes.
   package init(limit: Int) { self.limit = limit }
 
   /// Bytes received of a frame that is not complete yet, its length included.
-  package var pendingBytes: Int { buffer.readableBytes }
+  package var pendingBytes: Int { (begun?.readableBytes ?? 0) + input.readableBytes }
 
   /// The length of the frame that is not complete yet; nil between frames.
   package var pendingLength: Int? {
-    buffer.getInteger(at: buffer.readerIndex, as: UInt32.self).map { Int($0) }
+    let buffer = begun ?? input
+    return buffer.getInteger(at: buffer.readerIndex, as: UInt32.self).map { Int($0) }
   }
 
   /// Takes bytes in.
   package mutating func append(_ bytes: ByteBuffer) {
-    if buffer.readableBytes == 0 {
-      buffer = bytes
+    if input.readableBytes == 0 {
+      input = bytes
     } else {
-      buffer.discardReadBytes()
-      buffer.writeImmutableBuffer(bytes)
+      input.discardReadBytes()
+      input.writeImmutableBuffer(bytes)
     }
   }
 
@@ -41,11 +46,21 @@ package struct FrameReader {
     guard let length = pendingLength else { return nil }
     guard length <= limit else { throw .frameTooLong(bytes: length, limit: limit) }
     guard length > 0 else { throw .undecodable }
-    guard buffer.readableBytes >= Self.headerBytes + length else {
-      if buffer.readerIndex == 0 { buffer.reserveCapacity(Self.headerBytes + length) }
+    let size = Self.headerBytes + length
+    if begun == nil, input.readableBytes >= size {
+      input.moveReaderIndex(forwardBy: Self.headerBytes)
+      return input.readSlice(length: length)
+    }
+    var frame = begun.take() ?? ByteBuffer()
+    frame.reserveCapacity(size)
+    let rest = min(size - frame.readableBytes, input.readableBytes)
+    if let piece = input.readSlice(length: rest) { frame.writeImmutableBuffer(piece) }
+    if input.readableBytes == 0 { input = ByteBuffer() }
+    guard frame.readableBytes == size else {
+      begun = frame
       return nil
     }
-    buffer.moveReaderIndex(forwardBy: Self.headerBytes)
-    return buffer.readSlice(length: length)
+    frame.moveReaderIndex(forwardBy: Self.headerBytes)
+    return frame
   }
 }
