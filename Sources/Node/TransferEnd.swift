@@ -112,6 +112,12 @@ package actor TransferEnd {
     }
   }
 
+  /// Removes a fetched object, so that it can be fetched again.
+  package func forget(_ object: ContentID) throws {
+    try store.removeObject(object)
+    tell(.dropped(object))
+  }
+
   /// Bytes of blocks that have come, those in vain included.
   package var receivedBytes: Int { mesh.received.blockBytes }
 
@@ -157,7 +163,7 @@ package actor TransferEnd {
       let status = try store.beginObject(NodeCore.objectList(list, id: object))
       return .blockListStored(object, plan: NodeCore.plan(status))
     case .storeBlock(let object, let index, let bytes, _):
-      _ = try store.storeBlock(Int(index), of: object, Array(bytes))
+      _ = try bytes.withUnsafeBytes { try store.storeBlock(Int(index), of: object, $0) }
       return .blockStored(object, index: index)
     case .complete(let object):
       waiting[object]?.resume()
