@@ -60,7 +60,7 @@ public struct Configuration: Codable, Sendable, Equatable {
     /// Tokens of held-out text that are measured; none: 4,096.
     public var heldOutTokens: Int?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
       case dtype, threads, steps, batch
       case learningRate = "learning_rate"
       case heldOutTokens = "held_out_tokens"
@@ -78,7 +78,7 @@ public struct Configuration: Codable, Sendable, Equatable {
     /// Mbit/s with any one lab while the node trains or judges.
     public var rateLimitPerLabTrainingMbit: Double?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
       case rateLimitMbit = "rate_limit_mbit"
       case rateLimitPerLabMbit = "rate_limit_per_lab_mbit"
       case rateLimitTrainingMbit = "rate_limit_training_mbit"
@@ -95,7 +95,7 @@ public struct Configuration: Codable, Sendable, Equatable {
         bytesPerSecondPerPeer: bytes(rateLimitPerLabMbit, rateLimitPerLabTrainingMbit))
     }
 
-    fileprivate func validate(_ path: String) throws {
+    fileprivate func validate(_ lines: SettingLines) throws {
       let rates: [(CodingKeys, Double?)] = [
         (.rateLimitMbit, rateLimitMbit),
         (.rateLimitPerLabMbit, rateLimitPerLabMbit),
@@ -106,7 +106,7 @@ public struct Configuration: Codable, Sendable, Equatable {
         // Slower than this a block would take longer than others wait for it.
         guard let rate, !(1...1_000_000).contains(rate) else { continue }
         throw NodeError.configuration(
-          path: path,
+          path: lines.place(of: ["network", key.stringValue]),
           reason: "network.\(key.stringValue) is \(rate); give 1 to 1000000, or leave it out")
       }
     }
@@ -116,20 +116,35 @@ public struct Configuration: Codable, Sendable, Equatable {
   public struct Worker: Codable, Sendable, Equatable {
     /// Program and arguments; it speaks Protocol/Worker.md on standard input and output.
     public var command: [String]
+
+    enum CodingKeys: String, CodingKey, CaseIterable { case command }
   }
 
   /// What is logged.
   public struct Log: Codable, Sendable, Equatable {
     /// trace, debug, info, notice, warning or error.
     public var level: String
+
+    enum CodingKeys: String, CodingKey, CaseIterable { case level }
   }
 
-  enum CodingKeys: String, CodingKey {
+  enum CodingKeys: String, CodingKey, CaseIterable {
     case lab, model, data, listen, advertise, contacts, trains, training, network, worker, log
     case heldOut = "held_out"
     case fromGenesis = "from_genesis"
     case keepPayloads = "keep_payloads"
   }
+
+  /// Every key that the file may have.
+  private static let known: [SettingLines.Key] = {
+    func within(_ table: CodingKeys, _ keys: [any CodingKey]) -> [SettingLines.Key] {
+      keys.map { [table.stringValue, $0.stringValue] }
+    }
+    return CodingKeys.allCases.map { [$0.stringValue] }
+      + within(.training, Training.CodingKeys.allCases)
+      + within(.network, Network.CodingKeys.allCases)
+      + within(.worker, Worker.CodingKeys.allCases) + within(.log, Log.CodingKeys.allCases)
+  }()
 
   /// The settings that a plan asks for.
   public init(plan: HomePlan, contacts: [String]) {
@@ -157,46 +172,64 @@ public struct Configuration: Codable, Sendable, Equatable {
   public static func read(_ path: String) throws -> Configuration {
     let bytes = try DurableFile.read(path, limit: 1 << 20)
     let text = String(decoding: bytes, as: UTF8.self)
+    var lines: SettingLines?
     do {
-      let decoder = TOMLDecoder(strictDecoding: true)
-      let settings = try decoder.decode(Configuration.self, from: text)
-      try settings.validate(path)
+      let table = try TOMLTable(string: text)
+      let found = SettingLines(text, path: path)
+      lines = found
+      try found.refuse(butFor: known)
+      let settings = try TOMLDecoder().decode(Configuration.self, from: table)
+      try settings.validate(found)
       return settings
     } catch let error as TOMLParseError {
-      throw NodeError.configuration(path: path, reason: "line \(error.source.begin.line): \(error)")
-    } catch let error as UnexpectedKeysError {
-      let keys = error.keys.map { $0.key }.sorted().joined(separator: ", ")
-      throw NodeError.configuration(path: path, reason: "unknown key \(keys)")
+      throw NodeError.configuration(
+        path: "\(path):\(error.source.begin.line)", reason: error.description)
     } catch let error as DecodingError {
-      throw NodeError.configuration(path: path, reason: Self.explain(error))
+      let (key, reason) = Self.explain(error, in: lines)
+      throw NodeError.configuration(path: lines?.place(of: key) ?? path, reason: reason)
     }
   }
 
-  private func validate(_ path: String) throws {
-    guard !lab.isEmpty else { throw NodeError.configuration(path: path, reason: "lab is empty") }
-    guard trains == false || !data.isEmpty else {
-      throw NodeError.configuration(
-        path: path, reason: "data is empty; name files of text, or set trains = false")
+  private func validate(_ lines: SettingLines) throws {
+    func refuse(_ key: SettingLines.Key, _ reason: String) throws -> Never {
+      throw NodeError.configuration(path: lines.place(of: key), reason: reason)
     }
-    try network?.validate(path)
+    if lab.isEmpty { try refuse(["lab"], "lab is empty") }
+    if trains != false, data.isEmpty {
+      try refuse(["data"], "data is empty; name files of text, or set trains = false")
+    }
+    try network?.validate(lines)
     if let dtype = training?.dtype, !["bf16", "f32"].contains(dtype) {
-      throw NodeError.configuration(
-        path: path, reason: "training.dtype is \(dtype), not bf16 or f32")
+      try refuse(
+        ["training", "dtype"], "training.dtype is \(printable(dtype, limit: 80)), not bf16 or f32")
     }
     if let command = worker?.command, command.isEmpty {
-      throw NodeError.configuration(path: path, reason: "worker.command is empty")
+      try refuse(["worker", "command"], "worker.command is empty")
     }
   }
 
-  private static func explain(_ error: DecodingError) -> String {
-    func name(_ path: [any CodingKey]) -> String { path.map(\.stringValue).joined(separator: ".") }
+  /// The key that cannot be read, and why.
+  private static func explain(
+    _ error: DecodingError, in lines: SettingLines?
+  ) -> (SettingLines.Key, String) {
+    func wrongType(_ key: SettingLines.Key) -> (SettingLines.Key, String) {
+      (key, "\(SettingLines.name(key)) has the wrong type")
+    }
     switch error {
-    case .keyNotFound(let key, _): return "the key \(key.stringValue) is missing"
+    case .keyNotFound(let missing, let context):
+      // The decoder's path to it ends with the key itself; one of another type it calls missing.
+      let path = context.codingPath.map(\.stringValue)
+      let key = path.last == missing.stringValue ? path : path + [missing.stringValue]
+      if lines?.keys.contains(where: { $0.key == key }) == true {
+        return wrongType(key)
+      }
+      return (key, "the key \(SettingLines.name(key)) is missing")
     case .typeMismatch(_, let context), .valueNotFound(_, let context):
-      return "\(name(context.codingPath)) has the wrong type"
+      return wrongType(context.codingPath.map(\.stringValue))
     case .dataCorrupted(let context):
-      return "\(name(context.codingPath)) cannot be read: \(context.debugDescription)"
-    @unknown default: return "\(error)"
+      let key = context.codingPath.map(\.stringValue)
+      return (key, "\(SettingLines.name(key)) cannot be read: \(context.debugDescription)")
+    @unknown default: return ([], "\(error)")
     }
   }
 

@@ -25,10 +25,13 @@ import Testing
   @Test(arguments: [
     ("lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\nlisten_on = \"x\"\n", "listen_on"),
     ("lab = \"a\"\nmodel = \"m\"\n", "data"),
-    ("lab = \"a\"\nmodel = \"m\"\ndata = \"d\"\n", "data"),
-    ("lab = \"a\"\nmodel = \"m\"\ndata = []\n", "data is empty"),
-    ("lab = \"a\nmodel = \"m\"\n", "line 1"),
-    ("lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\n[training]\ndtype = \"f64\"\n", "training.dtype"),
+    ("lab = \"a\"\nmodel = \"m\"\ndata = \"d\"\n", ".toml:3: data has the wrong type"),
+    ("lab = \"a\"\nmodel = \"m\"\ndata = []\n", ".toml:3: data is empty"),
+    ("lab = \"a\nmodel = \"m\"\n", ".toml:1: "),
+    (
+      "lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\n[training]\ndtype = \"f64\"\n",
+      ".toml:5: training.dtype"
+    ),
     (
       "lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\n[network]\nrate_limit_mbit = 0.5\n",
       "network.rate_limit_mbit"
@@ -41,6 +44,47 @@ import Testing
     } catch {
       #expect("\(error)".contains(word), "\(error)")
       #expect("\(error)".contains("hint:"))
+    }
+  }
+
+  /// A misspelt key is named with its line and the key that may be meant.
+  @Test(arguments: [
+    ("listen_on = \"x\"", ":4: unknown key listen_on, the nearest is listen\n"),
+    ("[training]\nstesp = 3", ":5: unknown key training.stesp, the nearest is training.steps\n"),
+    ("threads = 2", ":4: unknown key threads, the nearest is training.threads\n"),
+    ("[trainng]\nsteps = 3", ":4: unknown key trainng, the nearest is training\n"),
+    (
+      "training = { dtype = \"f32\", stepz = 3 }",
+      ":4: unknown key training.stepz, the nearest is training.steps\n"
+    ),
+    ("training.batsh = 3", ":4: unknown key training.batsh, the nearest is training.batch\n"),
+    ("colour = true", ":4: unknown key colour\n"),
+    (
+      "held_out = [  # one a line\n  \"a]\", 'b[', # [\n\n  \"\"\"c\n[\"\"\"\"\n]\r\n\n\"contact\" = []",
+      ":11: unknown key contact, the nearest is contacts\n"
+    ),
+    (
+      "# x = [\nlistne = \"\"\n[log]\nlevl = \"info\"",
+      ":5: unknown key listne, the nearest is listen; "
+        + "line 7: unknown key log.levl, the nearest is log.level\n"
+    ),
+  ])
+  func namesTheLineOfAMisspeltKey(_ more: String, _ words: String) {
+    do {
+      _ = try Self.read("lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\n" + more + "\n")
+      Issue.record("read without a complaint")
+    } catch {
+      #expect("\(error)".contains(".toml" + words), "\(error)")
+    }
+  }
+
+  /// One that is needed is said to be misspelt, not to be missing.
+  @Test func aMisspeltKeyIsNamedBeforeTheOneThatItLeavesOut() {
+    do {
+      _ = try Self.read("lab = \"a\"\nmodle = \"m\"\ndata = [\"d\"]\n")
+      Issue.record("read without a complaint")
+    } catch {
+      #expect("\(error)".contains(".toml:2: unknown key modle, the nearest is model\n"), "\(error)")
     }
   }
 }
