@@ -220,10 +220,16 @@ public struct VerifyPage: Page {
   public var fromSeal: Bool
   /// Entries read, each signature checked.
   public var entries: Int
-  /// Contributions folded.
+  /// Contributions in the merge at the end.
   public var contributions: Int
-  /// Rounds folded.
+  /// The round of the merge at the end.
   public var rounds: Int
+  /// The rounds up to there whose states were computed anew from the payloads; nil in pages of
+  /// earlier releases.
+  public var replayed: [RoundSpan]?
+  /// The rounds up to there for which a kept state was taken instead; nil in pages of earlier
+  /// releases.
+  public var taken: [RoundSpan]?
   /// The merge at the end and the root that the replay computed.
   public var head: MergeHead
   /// How long it took.
@@ -236,8 +242,11 @@ public struct VerifyPage: Page {
   /// An outcome.
   public init(
     ok: Bool, fromSeal: Bool, entries: Int, contributions: Int, rounds: Int, head: MergeHead,
-    seconds: Double, findings: [String], notes: [String]? = nil
+    seconds: Double, findings: [String], notes: [String]? = nil, replayed: [RoundSpan]? = nil,
+    taken: [RoundSpan]? = nil
   ) {
+    self.replayed = replayed
+    self.taken = taken
     self.notes = notes
     self.ok = ok
     self.fromSeal = fromSeal

@@ -1,5 +1,5 @@
 /// Rounds from one to another, both included; an end that is not given is open.
-public struct RoundSpan: Sendable, Equatable {
+public struct RoundSpan: Codable, Sendable, Equatable {
   /// The first round.
   public var since: Int?
   /// The last round.
@@ -26,6 +26,12 @@ public struct RoundSpan: Sendable, Equatable {
         .wrongUse, "there is no round since \(since) and until \(until)",
         hint: "the lower of the two goes to since")
     }
+  }
+
+  /// The first and the last of one that has both: `3`, `1 to 7`.
+  var text: String {
+    let ends = [since, until].compactMap { $0 }
+    return Set(ends).count == 1 ? "\(ends[0])" : ends.map(String.init).joined(separator: " to ")
   }
 
   /// As the query of a request has it.

@@ -1,13 +1,18 @@
 extension MergeRow {
-  func line(_ style: PageStyle) -> String {
-    let state = sealed ? style.good("sealed") : style.warn("provisional")
-    return style.strong("round \(round)") + "  merge \(Figures.short(id))  \(state)  "
-      + style.faint("root \(Figures.short(stateRoot))  attested by \(attestedBy.count)")
+  /// What its line says, part by part.
+  func parts(_ style: PageStyle) -> [String] {
+    [
+      style.strong("round \(round)"), "merge \(Figures.short(id))",
+      sealed ? style.good("sealed") : style.warn("provisional"),
+      style.faint("root \(Figures.short(stateRoot))"),
+      style.faint("attested by \(attestedBy.count)"),
+    ]
   }
 }
 
 extension ContributionRow {
-  func line(_ style: PageStyle) -> String {
+  /// What its line says, part by part; the last are its state and how many of its judges accept.
+  func parts(_ style: PageStyle) -> [String] {
     let accepted = verdicts.filter(\.accept).count
     let mark: String =
       switch status {
@@ -15,9 +20,17 @@ extension ContributionRow {
       case .pending: style.warn(status.rawValue)
       case .rejected, .recalled, .excluded: style.bad(status.rawValue)
       }
-    return "\(style.strong(PlainText.escape(author.name, limit: 24)))  \(Figures.short(id))  "
-      + "\(Figures.count(tokens)) tokens  loss \(Figures.loss(before)) → \(Figures.loss(after))  "
-      + "norm \(Figures.fixed(norm, 3))  \(accepted)/\(verdicts.count) accept  \(mark)"
+    return [
+      style.strong(PlainText.escape(author.name, limit: 64)), Figures.short(id),
+      "\(Figures.count(tokens)) tokens",
+      "loss \(Figures.loss(before))→\(Figures.loss(after))", "norm \(Figures.fixed(norm, 3))",
+      "\(mark) \(accepted)/\(verdicts.count)",
+    ]
+  }
+
+  /// Its line beneath that of its merge, or several.
+  func lines(_ style: PageStyle) -> [String] {
+    PlainText.flow(parts(style), first: "  ", rest: "      ")
   }
 
   /// Everything about it.
@@ -55,7 +68,7 @@ extension LogPage {
   public func lines(_ style: PageStyle, graph: Bool) -> [String] {
     var lines: [String] = []
     if !open.isEmpty {
-      lines += [style.strong("in no merge yet")] + open.map { "  " + $0.line(style) } + [""]
+      lines += [style.strong("in no merge yet")] + open.flatMap { $0.lines(style) } + [""]
     }
     if merges.isEmpty {
       lines.append("no merge yet")
@@ -63,31 +76,36 @@ extension LogPage {
       lines += graph ? graphLines(style) : listLines(style)
     }
     if !entries.isEmpty { lines += ["", style.strong("log entries, newest first")] }
-    return lines + entries.map { $0.line() }
+    return lines + entries.flatMap { $0.lines() }
   }
 
   private func listLines(_ style: PageStyle) -> [String] {
     merges.flatMap { merge in
-      [merge.line(style)] + merge.contributions.map { "    " + $0.line(style) }
+      PlainText.flow(merge.parts(style)) + merge.contributions.flatMap { $0.lines(style) }
     }
   }
 
   private func graphLines(_ style: PageStyle) -> [String] {
-    MergeGraph(merges).rows.map { row in
+    MergeGraph(merges).rows.flatMap { row -> [String] in
+      let parts: [String]
       switch row.item {
-      case .lines: row.drawing
-      case .merge(let index): row.drawing + "  " + merges[index].line(style)
+      case .lines: return [row.drawing]
+      case .merge(let index): parts = merges[index].parts(style)
       case .contribution(let merge, let place):
-        row.drawing + "  " + merges[merge].contributions[place].line(style)
+        parts = merges[merge].contributions[place].parts(style)
       }
+      return PlainText.flow(parts, first: row.drawing + "  ", rest: row.going + "    ")
     }
   }
 }
 
 extension EntryRow {
-  func line() -> String {
-    "\(Figures.short(id))  \(Figures.time(timeSeconds))  \(PlainText.escape(lab.name, limit: 24))"
-      + " \(sequence)  \(PlainText.escape(kind, limit: 20))  \(PlainText.escape(summary))"
+  func lines() -> [String] {
+    PlainText.flow([
+      Figures.short(id), Figures.time(timeSeconds),
+      "\(PlainText.escape(lab.name, limit: 64)) \(sequence)", PlainText.escape(kind, limit: 20),
+      PlainText.escape(summary),
+    ])
   }
 }
 
@@ -130,7 +148,7 @@ extension EntryPage {
       "", style.strong("contributions that it added"),
     ]
       + (merge.contributions.isEmpty
-        ? ["  none"] : merge.contributions.map { "  " + $0.line(style) })
+        ? ["  none"] : merge.contributions.flatMap { $0.lines(style) })
   }
 
   /// Why a contribution was admitted or not, in sentences.
@@ -170,8 +188,11 @@ extension VerifyPage {
   public func lines(_ style: PageStyle) -> [String] {
     var lines = [
       ok ? style.good("verified") : style.bad("NOT as the logs say"),
-      "  \(entries) entries, \(contributions) contributions, \(rounds) rounds replayed from "
-        + "\(fromSeal ? "the last seal" : "the charter") in \(Figures.fixed(seconds, 1)) s",
+      "  \(entries) entries, \(contributions) contributions up to round \(rounds), "
+        + "in \(Figures.fixed(seconds, 1)) s",
+    ]
+    lines += replayLines
+    lines += [
       "  round \(head.round), merge \(Figures.short(head.id)), "
         + (head.sealed ? "sealed" : "provisional"),
       "  state root \(PlainText.escape(head.stateRoot))",
@@ -179,5 +200,25 @@ extension VerifyPage {
     lines += (notes ?? []).map { "  " + PlainText.escape($0, limit: 300) }
     lines += findings.map { "  ! " + PlainText.escape($0, limit: 300) }
     return lines
+  }
+
+  /// Which rounds were replayed, and what stood for those that were not.
+  private var replayLines: [String] {
+    guard let replayed, let taken else { return [] }
+    func rounds(_ spans: [RoundSpan]) -> String {
+      let isOne = spans.count == 1 && spans[0].since == spans[0].until
+      return (isOne ? "round " : "rounds ") + spans.map(\.text).joined(separator: ", ")
+    }
+    var lines: [String] = []
+    if !replayed.isEmpty {
+      lines.append(
+        "replayed: \(rounds(replayed))" + (taken.isEmpty ? ", all from the charter on" : ""))
+    }
+    if !taken.isEmpty {
+      lines.append(
+        "not replayed: \(rounds(taken)), "
+          + (fromSeal ? "for which kept states stand" : "for which the attested state stands"))
+    }
+    return lines.flatMap { PlainText.flow([$0], first: "  ") }
   }
 }

@@ -19,6 +19,9 @@ public struct MergeGraph: Sendable {
     public var drawing: String
     /// What it stands for.
     public var item: Item
+
+    /// The drawing of a line that goes on with the same item: what hangs beneath the mark.
+    var going: String { String(drawing.map { $0 == "*" || $0 == "o" ? "|" : $0 }) }
   }
 
   /// The rows from top to bottom.

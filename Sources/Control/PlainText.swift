@@ -62,9 +62,76 @@ public enum PlainText {
     }
   }
 
-  /// The columns that a text takes, counting wide East Asian characters and emoji as two.
+  /// The columns that a text takes, counting wide East Asian characters and emoji as two, and the
+  /// codes of a ``PageStyle`` as none.
   public static func width(_ text: String) -> Int {
-    text.unicodeScalars.reduce(0) { $0 + ($1.properties.isEmojiPresentation || isWide($1) ? 2 : 1) }
+    var isCode = false
+    return text.unicodeScalars.reduce(0) { sum, scalar in
+      if scalar == "\u{1B}" { isCode = true }
+      if isCode {
+        if scalar == "m" { isCode = false }
+        return sum
+      }
+      return sum + width(scalar)
+    }
+  }
+
+  private static func width(_ scalar: Unicode.Scalar) -> Int {
+    scalar.properties.isEmojiPresentation || isWide(scalar) ? 2 : 1
+  }
+
+  /// The columns that a terminal has at least.
+  static let columns = 80
+
+  /// Parts of a line beside each other, with two spaces between them, on as many lines as they
+  /// need. A part that fits on a line stands on one; a longer one is broken between its words.
+  ///
+  /// - Parameters:
+  ///   - first: what the first line begins with.
+  ///   - rest: what every other line begins with.
+  static func flow(_ parts: [String], first: String = "", rest: String = "    ") -> [String] {
+    // Beside a drawing that takes all columns the text goes on in a narrow one.
+    let room = max(32, columns - width(rest))
+    var lines: [String] = []
+    var line = ""
+    func put(_ text: String, after gap: String) {
+      let used = width(line)
+      let end = lines.isEmpty ? max(room, columns - width(first)) : room
+      if used > 0, used + gap.count + width(text) <= end {
+        line += gap + text
+      } else {
+        if used > 0 { lines.append(line) }
+        line = text
+      }
+    }
+    for part in parts where !part.isEmpty {
+      guard width(part) > room else {
+        put(part, after: "  ")
+        continue
+      }
+      for (place, word) in part.split(separator: " ").enumerated() {
+        for (index, piece) in pieces(of: String(word), upTo: room).enumerated() {
+          put(piece, after: index > 0 ? "" : place > 0 ? " " : "  ")
+        }
+      }
+    }
+    lines.append(line)
+    return lines.enumerated().map { ($0.offset == 0 ? first : rest) + $0.element }
+  }
+
+  /// A word in pieces of at most so many columns.
+  private static func pieces(of word: String, upTo room: Int) -> [String] {
+    guard width(word) > room else { return [word] }
+    var result = [""]
+    for character in word {
+      let longer = result[result.count - 1] + String(character)
+      if width(longer) > room {
+        result.append(String(character))
+      } else {
+        result[result.count - 1] = longer
+      }
+    }
+    return result
   }
 
   private static func isWide(_ scalar: Unicode.Scalar) -> Bool {
@@ -98,12 +165,23 @@ public struct TextTable: Sendable {
   public var isEmpty: Bool { rows.isEmpty }
 
   /// The lines, head first; nothing stands behind the last column's text.
-  public func lines() -> [String] {
-    let all = [heads.map(\.title)] + rows
+  ///
+  /// - Parameter limit: columns of the first cell; one that takes more has a line of its own, above
+  ///   the rest of its row.
+  public func lines(firstUpTo limit: Int = .max) -> [String] {
+    var all = [heads.map(\.title)]
+    var above: [Int: String] = [:]
+    for var row in rows {
+      if PlainText.width(row[0]) > limit {
+        above[all.count] = row[0]
+        row[0] = ""
+      }
+      all.append(row)
+    }
     let widths = heads.indices.map { column in
       all.map { PlainText.width($0[column]) }.max() ?? 0
     }
-    return all.map { cells in
+    return all.enumerated().flatMap { place, cells in
       var line = ""
       for (index, cell) in cells.enumerated() {
         if index > 0 { line += "  " }
@@ -111,7 +189,7 @@ public struct TextTable: Sendable {
         line += heads[index].side == .right ? gap + cell : cell + gap
       }
       while line.last == " " { line.removeLast() }
-      return line
+      return (above[place].map { PlainText.flow([$0], rest: "  ") } ?? []) + [line]
     }
   }
 }

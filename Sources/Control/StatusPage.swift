@@ -74,6 +74,9 @@ public struct StatusPage: Page {
   public var freeBytes: UInt64
   /// What somebody should look at, worst first; empty when all is well.
   public var attention: [String]
+  /// Those lines of `attention` that only wait for this lab's word, such as a request to join; nil
+  /// when none does.
+  public var toDecide: [String]?
   /// How the node has spent its time since it started; nil while it is not running.
   public var time: TimeSpent?
 
@@ -147,8 +150,10 @@ public struct StatusPage: Page {
   public init(
     federation: Named, lab: Named, software: String, activity: NodeActivity, detail: String,
     progress: Double?, head: MergeHead, labs: [LabStatus], heldOut: HeldOutLoss,
-    diskBytes: UInt64, freeBytes: UInt64, attention: [String], time: TimeSpent? = nil
+    diskBytes: UInt64, freeBytes: UInt64, attention: [String], toDecide: [String]? = nil,
+    time: TimeSpent? = nil
   ) {
+    self.toDecide = toDecide
     self.federation = federation
     self.lab = lab
     self.software = software
@@ -163,4 +168,7 @@ public struct StatusPage: Page {
     self.attention = attention
     self.time = time
   }
+
+  /// What of `attention` is wrong, and not merely somebody else's question.
+  public var faults: [String] { attention.filter { toDecide?.contains($0) != true } }
 }

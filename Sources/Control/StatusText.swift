@@ -162,12 +162,14 @@ extension RosterPage {
     ])
     for member in labs {
       table.add([
-        PlainText.escape(member.lab.name, limit: 32) + (member.isOwn ? " (this node)" : ""),
+        PlainText.escape(member.lab.name, limit: 64) + (member.isOwn ? " (this node)" : ""),
         Figures.short(member.lab.id), PlainText.escape(member.fingerprint),
         "\(member.sinceVersion)",
       ])
     }
-    var lines = ["roster version \(rosterVersion)  \(Figures.short(id))", ""] + table.lines()
+    // With the other three columns and the gaps between them that makes 80.
+    var lines =
+      ["roster version \(rosterVersion)  \(Figures.short(id))", ""] + table.lines(firstUpTo: 28)
     if let rules, !rules.isEmpty {
       var table = TextTable([
         ("RULE", .left), ("NOW", .left), ("SINCE VERSION", .right), ("CHARTER", .left),
@@ -181,21 +183,24 @@ extension RosterPage {
       lines += [""] + table.lines()
     }
     for proof in evidence ?? [] {
-      lines += [
-        "",
-        style.bad("evidence") + " against \(PlainText.escape(proof.lab.name, limit: 32)): "
-          + "two entries at sequence \(proof.sequence), "
-          + proof.entries.map { Figures.short($0) }.joined(separator: " and ")
-          + "; what it wrote from there on counts only if it is sealed",
-      ]
+      let sentence =
+        style.bad("evidence") + " against \(PlainText.escape(proof.lab.name, limit: 64)): "
+        + "two entries at sequence \(proof.sequence), "
+        + proof.entries.map { Figures.short($0) }.joined(separator: " and ")
+        + "; what it wrote from there on counts only if it is sealed"
+      lines += [""] + PlainText.flow([sentence])
     }
     if !history.isEmpty { lines += ["", style.strong("how it came to be")] }
     for change in history {
-      lines.append(
-        "  version \(change.makesVersion): \(PlainText.escape(change.change)), proposed by "
-          + PlainText.escape(change.proposer.name) + ", approved by"
-          + PendingPage.names(change.approvals))
-      lines += change.details.map { "    " + PlainText.escape($0, limit: 240) }
+      let sentence =
+        "version \(change.makesVersion): \(PlainText.escape(change.change)), proposed by "
+        + PlainText.escape(change.proposer.name) + ", approved by"
+        + PendingPage.names(change.approvals)
+      lines += PlainText.flow([sentence], first: "  ")
+      for detail in change.details {
+        lines += PlainText.flow(
+          [PlainText.escape(detail, limit: 240)], first: "    ", rest: "      ")
+      }
     }
     return lines
   }

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Gossip
 import Participation
+import Records
 import Storage
 import TOMLKit
 
@@ -16,6 +17,8 @@ public struct Configuration: Codable, Sendable, Equatable {
   public var data: [String]
   /// Files of text for judging only; empty: every tenth document of `data` is kept for it.
   public var heldOut: [String]?
+  /// Licence or terms of `data`, which every contribution declares; none: it declares none.
+  public var licence: String?
   /// Where other labs may connect, `host:port`; empty for a node that only dials.
   public var listen: String?
   /// Addresses to announce instead of `listen`, for a node behind a forwarded port.
@@ -129,7 +132,8 @@ public struct Configuration: Codable, Sendable, Equatable {
   }
 
   enum CodingKeys: String, CodingKey, CaseIterable {
-    case lab, model, data, listen, advertise, contacts, trains, training, network, worker, log
+    case lab, model, data, licence, listen, advertise, contacts, trains, training, network, worker,
+      log
     case heldOut = "held_out"
     case fromGenesis = "from_genesis"
     case keepPayloads = "keep_payloads"
@@ -198,6 +202,9 @@ public struct Configuration: Codable, Sendable, Equatable {
     if trains != false, data.isEmpty {
       try refuse(["data"], "data is empty; name files of text, or set trains = false")
     }
+    if let licence, licence.utf8.count > Limits.textBytesMax {
+      try refuse(["licence"], "licence is longer than \(Limits.textBytesMax) bytes")
+    }
     try network?.validate(lines)
     if let dtype = training?.dtype, !["bf16", "f32"].contains(dtype) {
       try refuse(
@@ -235,15 +242,21 @@ public struct Configuration: Codable, Sendable, Equatable {
 
   /// The file's text, with the keys that people change most explained.
   public func text() -> String {
-    var lines = [
+    let heldOutLine = heldOut.map { "held_out = \(Self.quoted($0))" } ?? "# held_out = []"
+    let licenceLine =
+      licence.map { "licence = \(Self.quoted($0))" } ?? "# licence = \"CC-BY-SA-4.0\""
+    let listenLine = listen.map { "listen = \(Self.quoted($0))" } ?? "# listen = \"0.0.0.0:7400\""
+    var lines: [String] = [
       "# This node's settings. What the federation agreed on stands in its charter.",
       "lab = \(Self.quoted(lab))",
       "model = \(Self.quoted(model))",
       "data = \(Self.quoted(data))",
       "# Text for judging only; without it every tenth document of data is kept for that.",
-      heldOut.map { "held_out = \(Self.quoted($0))" } ?? "# held_out = []",
+      heldOutLine,
+      "# Licence or terms of data, which every contribution declares to the other labs.",
+      licenceLine,
       "# Where other labs may connect; leave it out behind a NAT, the node then only dials.",
-      listen.map { "listen = \(Self.quoted($0))" } ?? "# listen = \"0.0.0.0:7400\"",
+      listenLine,
       "trains = \(trains ?? true)",
     ]
     if let advertise { lines.append("advertise = \(Self.quoted(advertise))") }

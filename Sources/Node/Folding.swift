@@ -24,6 +24,10 @@ package actor Folding {
   package struct Folded: Sendable {
     package let state: FoldState
     package let root: ContentID
+    /// The names of the states on the way, the start's first: one more than there are groups.
+    package let names: [ContentID]
+    /// The place in `names` of the state that it began from; those after it were computed.
+    package let began: Int
   }
 
   /// A merge taken apart by the ledger: what lands when, and the announcements behind it.
@@ -80,6 +84,7 @@ package actor Folding {
   package func fold(_ recipe: Recipe) throws -> Folded {
     let keys = chain(of: recipe)
     var (index, state) = nearest(keys, recipe.groups)
+    let began = index
     while index < recipe.groups.count {
       let group = recipe.groups[index]
       state = try Merging.fold(
@@ -93,7 +98,7 @@ package actor Folding {
       index += 1
     }
     remember(keys[keys.count - 1], state)
-    return Folded(state: state, root: state.root)
+    return Folded(state: state, root: state.root, names: keys, began: began)
   }
 
   /// Keeps a snapshot of a merge that was adopted, and forgets older ones.

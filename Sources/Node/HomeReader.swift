@@ -78,12 +78,14 @@ public actor HomeReader: NodePages {
 
   public func status() throws -> StatusPage {
     var writer = writer
+    let toDecide = writer.toDecide()
     return StatusPage(
       federation: writer.federation, lab: writer.named(lab), software: NodeCore.software,
       activity: .stopped, detail: "the daemon is not running", progress: nil,
       head: writer.mergeHead(), labs: writer.labStatuses(connected: [], lag: [:]),
       heldOut: HeldOut.read(store), diskBytes: try store.diskBytes(),
-      freeBytes: try store.freeBytes(), attention: faults + writer.attention())
+      freeBytes: try store.freeBytes(), attention: faults + writer.attention(),
+      toDecide: toDecide.isEmpty ? nil : toDecide)
   }
 
   public func peers() -> PeersPage {

@@ -120,13 +120,14 @@ extension NodeCore {
       if let heard = peer.lastHeard { lag[peer.lab] = now.seconds(since: heard) }
     }
     let connected = Set(mesh.presentLabs).union([lab])
+    let toDecide = writer.toDecide()
     return StatusPage(
       federation: writer.federation, lab: writer.named(lab), software: Self.software,
       activity: NodeActivity(rawValue: activity.kind.rawValue) ?? .idle, detail: activity.detail,
       progress: activity.progress, head: writer.mergeHead(),
       labs: writer.labStatuses(connected: connected, lag: lag), heldOut: HeldOut.read(store),
       diskBytes: try store.diskBytes(), freeBytes: try store.freeBytes(),
-      attention: attention + writer.attention(),
+      attention: attention + writer.attention(), toDecide: toDecide.isEmpty ? nil : toDecide,
       time: StatusPage.TimeSpent(
         training: activity.spent(on: .training), judging: activity.spent(on: .judging),
         merging: activity.spent(on: .merging),

@@ -55,14 +55,7 @@ extension NodeCore {
     }) {
       return try approve(proposal.id)
     }
-    if let seat = logbook.roster.members.first(where: {
-      $0.name == subject || $0.key.fingerprint == subject
-    }), !logbook.pendingRequests.contains(where: { $0.ask.key.fingerprint == subject }) {
-      throw ControlError(
-        .refused,
-        "\(printable(seat.name)) is a member already, since roster version \(seat.since)",
-        hint: "hanse pending shows who waits, hanse roster who is a member")
-    }
+    if let settled = try writer.settled(subject) { return settled }
     let pending = try declinedRequest(subject) ?? openRequest(subject)
     if logbook.roster.members.contains(where: { $0.name == pending.ask.name }) {
       throw ControlError(

@@ -105,7 +105,7 @@ extension PageWriter {
       page.fields += [
         .init("steps", "\(message.steps)"), .init("windows", "\(message.examples)"),
         .init("engine", message.engine), .init("codec", message.payload.codec),
-        .init("licence of the data", message.licence),
+        .init("licence of the data", message.licence.isEmpty ? "none declared" : message.licence),
       ]
     case .verdict(let verdict):
       if let id = ContentID(bytes: verdict.contribution), let state = logbook.contribution(id) {

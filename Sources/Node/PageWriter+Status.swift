@@ -34,16 +34,7 @@ extension PageWriter {
             + "hanse revoke it")
       }
     }
-    for request in openRequests {
-      lines.append(
-        "\(request.ask.name) asks to join (\(request.ask.key.fingerprint)); see hanse pending")
-    }
-    for proposal in logbook.openProposals where !proposal.approvers.contains(lab) {
-      if case .admit = proposal.message.change { continue }
-      lines.append(
-        "\(named(proposal.author).name) proposes: \(describe(proposal.message)) "
-          + "(\(proposal.id.short)); see hanse pending")
-    }
+    lines += toDecide()
     for state in logbook.contributionsInOrder.suffix(64) where state.author == lab {
       if state.status == .rejected {
         lines.append(
@@ -51,6 +42,20 @@ extension PageWriter {
             + "(hanse why \(state.id.short)); when that happens often, lower learning_rate or "
             + "steps under [training] in hanse.toml")
       }
+    }
+    return lines
+  }
+
+  /// What others ask of this lab: no fault of anybody's, but it waits for an answer.
+  func toDecide() -> [String] {
+    var lines = openRequests.map { request in
+      "\(request.ask.name) asks to join (\(request.ask.key.fingerprint)); see hanse pending"
+    }
+    for proposal in logbook.openProposals where !proposal.approvers.contains(lab) {
+      if case .admit = proposal.message.change { continue }
+      lines.append(
+        "\(named(proposal.author).name) proposes: \(describe(proposal.message)) "
+          + "(\(proposal.id.short)); see hanse pending")
     }
     return lines
   }

@@ -47,6 +47,7 @@ struct Replay {
     }
     var writer = PageWriter(logbook: logbook, lab: lab, head: head, headRoot: nil, own: own)
     var folded: [ContentID: ContentID] = [:]
+    var progress = Progress()
     var merges = Self.attested(in: logbook)
     if !merges.contains(where: { $0.id == head.id }) { merges.append(head) }
     if let fault = foundation.fault, let lowest {
@@ -56,7 +57,10 @@ struct Replay {
     var beneath = 0
     for merge in merges.sorted(by: { $0.frontier.round < $1.frontier.round }) {
       do {
-        folded[merge.id] = try await folding.fold(logbook.recipe(for: merge)).root
+        let recipe = try logbook.recipe(for: merge)
+        let result = try await folding.fold(recipe)
+        folded[merge.id] = result.root
+        progress.add(result, of: recipe, isHead: merge.id == head.id)
       } catch NodeError.missingPayload(let id)
         where foundation.fault == nil && foundation.absence(of: id) != nil
       {
@@ -77,7 +81,40 @@ struct Replay {
       ok: findings.isEmpty, fromSeal: fromSeal, entries: logbook.entryCount,
       contributions: contributions, rounds: Int(head.frontier.round), head: page,
       seconds: now() - start, findings: findings,
-      notes: notes(foundation, beneath: beneath, isNew: isNew, in: logbook))
+      notes: notes(foundation, beneath: beneath, isNew: isNew, in: logbook),
+      replayed: progress.rounds(computed: true), taken: progress.rounds(computed: false))
+  }
+
+  /// Which states of the head's history this replay computed, and which it took as they were kept.
+  private struct Progress {
+    private var computed: Set<ContentID> = []
+    /// The rounds in which something landed in the head, and the names of the states after them.
+    private var landed: [(round: Int, name: ContentID)] = []
+
+    mutating func add(_ result: Folding.Folded, of recipe: Folding.Recipe, isHead: Bool) {
+      computed.formUnion(result.names.dropFirst(result.began + 1))
+      guard isHead else { return }
+      landed = zip(recipe.groups, result.names.dropFirst()).map { (Int($0.round), $1) }
+    }
+
+    /// In spans; a round in which nothing landed parts none.
+    func rounds(computed isComputed: Bool) -> [RoundSpan] {
+      var spans: [RoundSpan] = []
+      var isOpen = false
+      for (round, name) in landed {
+        guard computed.contains(name) == isComputed else {
+          isOpen = false
+          continue
+        }
+        if isOpen {
+          spans[spans.count - 1].until = round
+        } else {
+          spans.append(RoundSpan(since: round, until: round))
+        }
+        isOpen = true
+      }
+      return spans
+    }
   }
 
   private func notes(

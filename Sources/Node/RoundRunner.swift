@@ -266,6 +266,7 @@ actor RoundRunner {
     message.lossBeforeMicronats = Self.micronats(before.natsPerToken)
     message.lossAfterMicronats = Self.micronats(after.natsPerToken)
     message.engine = String((await trainer.engine ?? "unknown").prefix(128))
+    message.licence = core.configuration.licence ?? ""
     try await core.publish(delta, message, feedback: left)
     removeRuns()
   }

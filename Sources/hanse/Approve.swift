@@ -10,14 +10,15 @@ struct Approve: AsyncParsableCommand {
     discussion: """
       Takes a fingerprint, a proposal's id, or a lab's name; a name has to be confirmed by its \
       fingerprint on the terminal, or with --yes. The change is enacted once more than half of \
-      the labs have approved it.
+      the labs have approved it. What is enacted already, and a lab that is a member already, \
+      needs no more: that is said, and is no failure.
 
       EXAMPLE
         $ hanse approve k3h2a-7qwxy-bcdef-ghijk
 
       EXIT CODES
-        0 approved, 1 failed, 2 wrong use, 3 nothing of that name waits, 4 refused,
-        5 the daemon is not running
+        0 approved, or decided already, 1 failed, 2 wrong use, 3 nothing of that name waits,
+        4 refused, 5 the daemon is not running
       """)
 
   @Argument(help: ArgumentHelp("What to approve.", valueName: "fingerprint|lab|proposal"))

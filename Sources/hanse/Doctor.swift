@@ -14,13 +14,14 @@ struct Doctor: AsyncParsableCommand {
       Looks at the key, the settings, the files that they name, the base model against the \
       charter, the disk, the daemon, this lab's seat, the clocks, and each other lab: which \
       addresses were tried, how far that came (name, port, TLS, version, clock, key, roster), and \
-      what to do. Changes nothing.
+      what to do. What waits for this lab's word, such as a request to join, is noted and is no \
+      fault. Changes nothing.
 
       EXAMPLE
         $ hanse doctor
 
       EXIT CODES
-        0 nothing found, 1 failed, 2 wrong use, 3 no home, 4 something was found
+        0 nothing is wrong, 1 failed, 2 wrong use, 3 no home, 4 something is wrong
       """)
 
   @OptionGroup var home: HomeOptions
@@ -92,13 +93,16 @@ struct Doctor: AsyncParsableCommand {
       return "\(Figures.bytes(used)) used, \(Figures.bytes(free)) free"
     }
     guard let client else { return }
+    var toDecide: [String] = []
     await examination.ask("status") {
       let status = try await client.status()
-      guard status.attention.isEmpty else {
-        throw ControlError(.failed, status.attention.joined(separator: "; "))
+      toDecide = status.toDecide ?? []
+      guard status.faults.isEmpty else {
+        throw ControlError(.failed, status.faults.joined(separator: "; "))
       }
       return status.activity.rawValue + (status.detail.isEmpty ? "" : ", " + status.detail)
     }
+    for question in toDecide { examination.remark("pending", question) }
     await askOfMembers(client, layout, &examination)
   }
 
@@ -159,6 +163,11 @@ private struct Examination {
     }
   }
 
+  /// Something that is not wrong, and that the operator should know.
+  mutating func remark(_ subject: String, _ text: String) {
+    findings.append(.init(subject: subject, ok: true, note: true, text: text))
+  }
+
   mutating func note(_ subject: String, _ diagnosis: LabDiagnosis) {
     findings.append(
       .init(subject: subject, ok: diagnosis.ok, text: diagnosis.text, hint: diagnosis.hint))
@@ -181,6 +190,8 @@ struct DoctorPage: Page {
   struct Finding: Codable, Sendable, Equatable {
     var subject: String
     var ok: Bool
+    /// True for what is not wrong and still wants an answer; absent otherwise.
+    var note: Bool?
     var text: String
     var hint: String?
   }
@@ -190,7 +201,7 @@ struct DoctorPage: Page {
   func lines(_ style: PageStyle) -> [String] {
     findings.flatMap { finding in
       [
-        (finding.ok ? "ok    " : "WRONG ")
+        (finding.note == true ? "note  " : finding.ok ? "ok    " : "WRONG ")
           + "\(PlainText.escape(finding.subject, limit: 40)): "
           + PlainText.escape(finding.text, limit: 400)
       ] + (finding.hint.map { ["      hint: " + PlainText.escape($0, limit: 400)] } ?? [])

@@ -7,6 +7,7 @@ struct Log: AsyncParsableCommand {
     commandName: "log",
     abstract: "Show the merges and what each lab contributed to them, newest first.",
     discussion: """
+      A contribution's line ends with its state and how many of its judges accept it: sealed 2/3. \
       Works on the home when the daemon is down.
 
       EXAMPLE

@@ -178,7 +178,8 @@ enum Samples {
 
   static let verify = VerifyPage(
     ok: false, fromSeal: false, entries: 40, contributions: 6, rounds: 3, head: head,
-    seconds: 1.5, findings: ["bremen signed two entries at sequence 4"])
+    seconds: 1.5, findings: ["bremen signed two entries at sequence 4"],
+    replayed: [RoundSpan(since: 3, until: 3)], taken: [RoundSpan(since: 1, until: 2)])
 
   static let bundle = BundlePage(
     file: "/media/stick/baltic.bundle", federation: id("f"), entries: 40, payloads: 6,

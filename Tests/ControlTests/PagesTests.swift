@@ -62,6 +62,16 @@ import Testing
     try roundTrip(page)
   }
 
+  @Test func whatWaitsForAWordIsNoFault() throws {
+    var page = Samples.status
+    #expect(page.faults == page.attention)
+    page.attention.append("kiel asks to join")
+    page.toDecide = ["kiel asks to join"]
+    #expect(page.faults == Samples.status.attention)
+    try roundTrip(page)
+    #expect(try PageCoding.text(page).contains("\"to_decide\""))
+  }
+
   @Test func hintsAreTakenOutOfErrorTexts() {
     struct Deep: Error, CustomStringConvertible {
       var description: String { "it broke\nhint: mend it" }

@@ -23,6 +23,79 @@ import Testing
     #expect(table.lines() == ["NAME   N  END", "語    12  x", "abc    3"])
   }
 
+  /// A round that was not replayed is not said to be.
+  @Test func verifySaysWhichRoundsItReplayed() {
+    var page = Samples.verify
+    let mixed = page.lines(.plain)
+    #expect(mixed[1] == "  40 entries, 6 contributions up to round 3, in 1.5 s")
+    #expect(mixed[2] == "  replayed: round 3")
+    #expect(mixed[3] == "  not replayed: rounds 1 to 2, for which the attested state stands")
+    (page.replayed, page.taken) = ([RoundSpan(since: 1, until: 3)], [])
+    #expect(page.lines(.plain)[2] == "  replayed: rounds 1 to 3, all from the charter on")
+    #expect(!page.lines(.plain).joined().contains("not replayed"))
+    (page.replayed, page.taken, page.fromSeal) = ([], [RoundSpan(since: 1, until: 3)], true)
+    #expect(
+      page.lines(.plain)[2]
+        == "  not replayed: rounds 1 to 3, for which kept states stand")
+    page.replayed = nil
+    #expect(!page.lines(.plain).joined().contains("replayed"))
+  }
+
+  /// Terminals have 80 columns; what needs more goes on in the next line, and nothing is left out.
+  @Test(arguments: [
+    "luebeck", String(repeating: "long name ", count: 5) + "is long", "\u{202E}語語語語語語",
+  ])
+  func logAndRosterFitEightyColumns(_ name: String) throws {
+    let lab = Named(name: name, id: Samples.id("n"))
+    var log = Samples.log
+    log.open = [Samples.contribution(lab, Samples.id("q"), base: Samples.id("m"))]
+    log.merges[0].contributions = (0..<9).map {
+      Samples.contribution(lab, Samples.id("\($0)"), base: Samples.id("k"))
+    }
+    log.entries[0].lab = lab
+    log.entries[0].summary = "merge mmmmmmmmmm, round 12345, root rrrrrrrrrr, and more of it"
+    var roster = Samples.roster
+    roster.labs[0].lab = lab
+    roster.labs.append(
+      .init(lab: Samples.bremen, fingerprint: "k", sinceVersion: 2, isOwn: false))
+    roster.history[0].change = "admit \(name) (abcde-fghij-klmno-pqrst)"
+    roster.history[0].approvals = ["luebeck", "bremen", name]
+    roster.history[0].details = ["reason: " + String(repeating: "because ", count: 20)]
+    roster.evidence = [
+      .init(lab: lab, sequence: 7, entries: [Samples.id("v"), Samples.id("w")])
+    ]
+    let pages = [
+      log.lines(.plain, graph: false), log.lines(.plain, graph: true), roster.lines(.plain),
+    ]
+    for line in pages.joined() { #expect(PlainText.width(line) <= 80, "\(line)") }
+    // Without what the lines begin with: a drawing, or spaces.
+    let texts = pages.enumerated().map { place, lines in
+      let start = place == 1 ? "| o*" : " "
+      return lines.map { $0.drop { start.contains($0) } }.joined(separator: " ")
+    }
+    for text in texts { #expect(text.contains(PlainText.escape(name)), "\(text)") }
+    for text in texts[0...1] {
+      for fact in [
+        "qqqqqqqqqq", "8888888888", "205k tokens", "loss 2.3750→2.2500", "norm 0.125",
+        "sealed 1/2", "merge mmmmmmmmmm", "root rrrrrrrrrr", "attested by 2",
+        "2026-03-01 12:00:00Z", "verdict", "round 12345, root rrrrrrrrrr, and more of it",
+      ] { #expect(text.contains(fact), "\(fact) is not in \(text)") }
+    }
+    for fact in [
+      "abcde-fghij-klmno-pqrst", "(this node)", "nnnnnnnnnn", "because because", "vvvvvvvvvv and",
+      "counts only if it is sealed", "approved by: luebeck, bremen,",
+    ] { #expect(texts[2].contains(fact), "\(fact) is not in \(texts[2])") }
+  }
+
+  /// A lab of a short name takes one line, and a drawing goes on beside what is left of a longer.
+  @Test func aShortContributionTakesOneLine() {
+    #expect(
+      Samples.log.lines(.plain, graph: false).contains(
+        "  luebeck  cccccccccc  205k tokens  loss 2.3750→2.2500  norm 0.125  sealed 1/2"))
+    let lines = Samples.log.lines(.plain, graph: true)
+    #expect(lines.contains { $0.hasPrefix("| | |    ") })
+  }
+
   @Test func figuresReadAsPeopleWriteThem() {
     #expect(Figures.bytes(0) == "0 B")
     #expect(Figures.bytes(1536) == "1.5 KiB")

@@ -76,9 +76,14 @@ struct CatchUpTests {
       let verified = try federation.page(VerifyPage.self, "es", "verify")
       #expect(verified.ok, "\(verified.findings)")
       #expect(verified.notes?.contains { $0.contains("pruned by policy") } == true)
+      #expect(verified.taken == [RoundSpan(since: 1, until: Int(rests))])
+      #expect(
+        verified.replayed == [RoundSpan(since: Int(rests) + 1, until: verified.head.round)])
       let everything = try federation.page(VerifyPage.self, "pt", "verify")
       #expect(everything.ok, "\(everything.findings)")
       #expect(everything.notes == nil)
+      #expect(everything.replayed == [RoundSpan(since: 1, until: everything.head.round)])
+      #expect(everything.taken == [])
       let check = try federation.succeed(["fsck", "--home", federation.home("es").path])
       #expect(check.output.contains("pruned by policy"))
     }

@@ -56,6 +56,34 @@ import Testing
     }
   }
 
+  /// What a lab says of its data stands in each of its contributions, for everybody.
+  @Test func contributionsDeclareTheLicenceOfTheirData() async throws {
+    try await offPool {
+      let federation = try LocalFederation(labs: ["de", "fr"])
+      let settings = federation.home("fr").configuration
+      let text = try String(contentsOfFile: settings, encoding: .utf8)
+      #expect(text.contains("# licence = "))
+      try federation.stop("fr")
+      let before = try federation.head("fr").round
+      try ("licence = \"CC-BY-SA-4.0\"\n" + text)
+        .write(toFile: settings, atomically: true, encoding: .utf8)
+      try federation.start("fr")
+      var merged: [ContributionRow] = []
+      try federation.wait("both have contributed since", seconds: 120) {
+        let log = try federation.page(LogPage.self, "de", "log", "--limit", "1000")
+        // The round of the stop may have been trained before it.
+        merged = log.merges.flatMap(\.contributions).filter { $0.round > before + 2 }
+        return Set(merged.map(\.author.name)) == ["de", "fr"]
+      }
+      for (lab, licence) in [("fr", "CC-BY-SA-4.0"), ("de", "none declared")] {
+        let id = try #require(merged.first { $0.author.name == lab }?.id)
+        let shown = try federation.page(EntryPage.self, "de", "show", id)
+        let field = shown.fields.first { $0.name == "licence of the data" }
+        #expect(field?.value == licence, "\(lab)")
+      }
+    }
+  }
+
   @Test func threeLabsArriveAtOneModelThatAnybodyCanReplay() async throws {
     try await offPool {
       let federation = try LocalFederation()
@@ -93,6 +121,12 @@ import Testing
         let verified = try federation.page(VerifyPage.self, lab, "verify")
         #expect(verified.ok, "\(verified.findings)")
         #expect(verified.contributions >= 6)
+        // Everything, or nothing that is said to be: a seal is begun from a state that was kept.
+        #expect(verified.replayed == [RoundSpan(since: 1, until: verified.head.round)])
+        #expect(verified.taken == [])
+        let quick = try federation.page(VerifyPage.self, lab, "verify", "--from-seal")
+        #expect(quick.ok && quick.head == verified.head, "\(quick.findings)")
+        #expect(quick.taken?.last?.until == quick.head.round)
         let status = try federation.page(StatusPage.self, lab, "status")
         #expect(status.activity == .stopped)
         #expect(status.head.stateRoot == verified.head.stateRoot)

@@ -15,11 +15,14 @@ import Testing
     let plan = HomePlan(
       home: "/h", labName: "Lübeck \"A\"\\", model: "/m.gguf", data: ["/a b.txt"], heldOut: [],
       listen: "127.0.0.1:7400")
-    let written = Configuration(plan: plan, contacts: [])
+    var written = Configuration(plan: plan, contacts: [])
+    #expect(try Self.read(written.text()).licence == nil)
+    written.licence = "CC-BY-SA-4.0 \"or later\""
     let read = try Self.read(written.text())
     #expect(read.lab == "Lübeck \"A\"\\")
     #expect(read.data == ["/a b.txt"])
     #expect(read.listen == "127.0.0.1:7400")
+    #expect(read.licence == written.licence)
   }
 
   @Test(arguments: [
@@ -28,6 +31,11 @@ import Testing
     ("lab = \"a\"\nmodel = \"m\"\ndata = \"d\"\n", ".toml:3: data has the wrong type"),
     ("lab = \"a\"\nmodel = \"m\"\ndata = []\n", ".toml:3: data is empty"),
     ("lab = \"a\nmodel = \"m\"\n", ".toml:1: "),
+    (
+      "lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\nlicence = \""
+        + String(repeating: "x", count: 513) + "\"\n",
+      ".toml:4: licence is longer than 512 bytes"
+    ),
     (
       "lab = \"a\"\nmodel = \"m\"\ndata = [\"d\"]\n[training]\ndtype = \"f64\"\n",
       ".toml:5: training.dtype"
@@ -60,7 +68,8 @@ import Testing
     ("training.batsh = 3", ":4: unknown key training.batsh, the nearest is training.batch\n"),
     ("colour = true", ":4: unknown key colour\n"),
     (
-      "held_out = [  # one a line\n  \"a]\", 'b[', # [\n\n  \"\"\"c\n[\"\"\"\"\n]\r\n\n\"contact\" = []",
+      "held_out = [  # one a line\n  \"a]\", 'b[', # [\n\n"
+        + "  \"\"\"c\n[\"\"\"\"\n]\r\n\n\"contact\" = []",
       ":11: unknown key contact, the nearest is contacts\n"
     ),
     (
