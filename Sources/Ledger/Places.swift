@@ -31,9 +31,6 @@ struct Places: Sendable {
     return place
   }
 
-  /// The name at a place.
-  subscript(place: Int) -> ContentID { ids[place] }
-
   /// The names of a set, sorted.
   func names(in set: PlaceSet) -> [ContentID] {
     var names: [ContentID] = []

@@ -32,18 +32,22 @@ struct SettingLines {
   /// Refuses every key that the daemon does not know, and names the one that may be meant.
   func refuse(butFor known: [Key]) throws {
     var unknown: [(key: Key, line: Int)] = []
-    for found in keys where !known.contains(found.key) {
+    // Five show what is wrong; a file may hold a hundred thousand.
+    for found in keys where unknown.count < Self.namedMax && !known.contains(found.key) {
       // A table that is unknown says it for all that it holds.
       if !unknown.contains(where: { found.key.starts(with: $0.key) }) { unknown.append(found) }
     }
     guard let first = unknown.first else { return }
-    let texts = unknown.prefix(5).map { key, line in
+    let texts = unknown.map { key, line in
       (line == first.line ? "" : "line \(line): ") + "unknown key \(Self.name(key))"
         + (Self.nearest(to: key, among: known).map { ", the nearest is \(Self.name($0))" } ?? "")
     }
     throw NodeError.configuration(
       path: "\(path):\(first.line)", reason: texts.joined(separator: "; "))
   }
+
+  /// Unknown keys that are named at a time.
+  private static let namedMax = 5
 
   /// A key as people write it.
   static func name(_ key: Key) -> String {
@@ -78,10 +82,12 @@ struct SettingLines {
     return row[to.count]
   }
 
-  /// Every key of a table, each table before what it holds.
-  private static func keys(of table: TOMLTable) -> [Key] {
+  /// Every key of a table, each table before what it holds, as deep as one may be named: no known
+  /// key is deeper than two.
+  private static func keys(of table: TOMLTable, deep: Int = 4) -> [Key] {
     table.keys.flatMap { name in
-      [[name]] + (table[name]?.table.map(keys) ?? []).map { [name] + $0 }
+      let within = deep > 1 ? table[name]?.table : nil
+      return [[name]] + (within.map { keys(of: $0, deep: deep - 1) } ?? []).map { [name] + $0 }
     }
   }
 

@@ -73,6 +73,12 @@ import Testing
       ":11: unknown key contact, the nearest is contacts\n"
     ),
     (
+      (1...20_000).map { "k\($0) = 1\n" }.joined(),
+      ":4: unknown key k1; line 5: unknown key k2; line 6: unknown key k3; "
+        + "line 7: unknown key k4; line 8: unknown key k5\n"
+    ),
+    ("[x" + String(repeating: ".x", count: 20_000) + "]", ":4: unknown key x\n"),
+    (
       "# x = [\nlistne = \"\"\n[log]\nlevl = \"info\"",
       ":5: unknown key listne, the nearest is listen; "
         + "line 7: unknown key log.levl, the nearest is log.level\n"
