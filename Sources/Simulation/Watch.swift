@@ -1,3 +1,4 @@
+import Adapters
 import Deltas
 import FoundationEssentials
 import Gossip
@@ -21,6 +22,7 @@ struct Watch {
   private var fates: [ContentID: Bool] = [:]
   private var forkers: [LabID] = []
   private var seen: [Int: Seen] = [:]
+  private var count = SealCount()
 
   private struct Place: Hashable {
     let lab: LabID
@@ -43,7 +45,11 @@ struct Watch {
   }
 
   /// A node starts anew: what was seen of it before may not hold any more, but for what was sealed.
-  mutating func forget(_ node: Int) { seen[node] = Seen() }
+  mutating func forget(_ node: Int) {
+    var next = Seen()
+    next.sealed = seen[node]?.sealed ?? [:]
+    seen[node] = next
+  }
 
   mutating func expectFork(of lab: LabID) { forkers.append(lab) }
 
@@ -105,6 +111,30 @@ struct Watch {
   ) {
     guard (try? BlockList(of: bytes))?.id != object else { return }
     report("node \(node.index) stored a payload that is not \(object.short)", at: seconds)
+  }
+
+  // MARK: training
+
+  /// A lab announces the norms that its delta has, counted here from each coordinate's change, and
+  /// builds on what counts.
+  mutating func trained(
+    _ delta: Delta, from head: Hanse_V1_Merge, norms: [UInt64], _ node: SimulatedNode,
+    seconds: Double
+  ) {
+    let units = delta.units()
+    for (factor, norm) in zip(delta.layout.factors, norms) {
+      var sum: UInt128 = 0
+      for unit in units[factor.range] { sum += UInt128(unit.magnitude) * UInt128(unit.magnitude) }
+      let (low, high) = (UInt128(norm), UInt128(norm) + 1)
+      guard low * low <= sum, sum < high * high else {
+        return report("node \(node.index) announces a norm that its delta has not", at: seconds)
+      }
+    }
+    guard var book = node.process?.participant.logbook else { return }
+    let members = (try? book.expand(head.frontier)).map { book.members(of: $0) } ?? []
+    if members.contains(where: { book.status(of: $0) != .admitted }) {
+      report("node \(node.index) trains from what counts no longer", at: seconds)
+    }
   }
 
   // MARK: folds
@@ -178,10 +208,16 @@ struct Watch {
     last.lastDecided = book.decided.last
   }
 
-  /// What is sealed stands, everywhere the same.
+  /// What is sealed stands, everywhere the same, and has its quorum.
   private mutating func checkSeal(
     _ book: Logbook, _ node: SimulatedNode, _ last: inout Seen, _ seconds: Double
   ) {
+    let named = Set(book.seal.prefixes.compactMap { LabID(bytes: $0.lab) })
+    for lab in last.sealed.keys.sorted() where !named.contains(lab) {
+      report("node \(node.index) unseals the log of \(lab.short)", at: seconds)
+    }
+    count.read(node.disk, of: node.index)
+    let rosters = book.rosters.prefix(Int(book.seal.rosterVersion)).map { $0.members.map(\.lab) }
     for prefix in book.seal.prefixes {
       guard let head = Head(prefix) else { continue }
       let before = last.sealed[head.lab] ?? 0
@@ -190,6 +226,14 @@ struct Watch {
         report("node \(node.index) unseals entries of \(head.lab.short)", at: seconds)
       }
       last.sealed[head.lab] = head.sequence
+      let isBorneOut = rosters.contains {
+        count.attesters(of: head, among: $0, at: node.index) >= SealCount.quorum(of: $0.count)
+      }
+      if !isBorneOut {
+        report(
+          "node \(node.index) seals the log of \(head.lab.short) to \(head.sequence) without a "
+            + "quorum", at: seconds)
+      }
       let place = Place(lab: head.lab, sequence: head.sequence)
       if let known = sealedPlaces[place], known != head.entry {
         report(

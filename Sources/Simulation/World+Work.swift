@@ -116,6 +116,7 @@ extension World {
     message.rejections = rejections.map { Data($0.bytes) }
     message.payload = payload
     message.factorNorms = delta.factorNorms()
+    watch.trained(delta, from: head, norms: message.factorNorms, node, seconds: seconds)
     message.tokens = UInt64(1000 + pick(1000))
     message.steps = 10
     message.engine = "script"
