@@ -55,7 +55,7 @@ let package = Package(
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CBlake2"),
-    .target(name: "CFiles"),
+    .target(name: "CLinux"),
     .target(
       name: "CKernels", cSettings: [.unsafeFlags(["-O3"])], linkerSettings: [.linkedLibrary("m")]),
     // floor 1
@@ -134,7 +134,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Storage",
-      dependencies: ["CFiles", "Identities", "Records", grdb, protobuf],
+      dependencies: ["CLinux", "Identities", "Records", grdb, protobuf],
       swiftSettings: strict),
     // floor 6
     .target(
@@ -177,7 +177,9 @@ let package = Package(
     // floor 9
     .executableTarget(
       name: "hansed",
-      dependencies: ["Node", "Storage", "Tensors", argumentParser, logging, serviceLifecycle],
+      dependencies: [
+        "CLinux", "Node", "Storage", "Tensors", argumentParser, logging, serviceLifecycle,
+      ],
       swiftSettings: strict),
     .executableTarget(
       name: "hanse",

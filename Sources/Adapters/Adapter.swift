@@ -42,7 +42,7 @@ public struct Adapter: Sendable, Equatable {
     return zip(values, base.values).map { $0 - $1 }
   }
 
-  init(layout: AdapterLayout, filled values: [Float]) {
+  package init(layout: AdapterLayout, filled values: [Float]) {
     self.layout = layout
     self.values = values
   }

@@ -52,24 +52,14 @@ public struct CanonicalAdapter: Sendable, Equatable {
   }
 
   /// The float32 adapter that trainers get and that contributions are measured against.
-  ///
-  /// Each coordinate is rounded once, half to even: the conversion of the integer rounds, and the
-  /// multiplication by 2⁻⁴⁰ is exact, because the smallest magnitude that is not zero, 2⁻⁴⁰, is far
-  /// above float32's subnormal numbers.
   public func rounded() -> Adapter {
-    Adapter(layout: layout, filled: units.map { Float($0) * 0x1p-40 })
+    Adapter(layout: layout, filled: units.map(Self.rounded))
   }
 
-  /// This adapter with `change` added, number by number, held within ±``maximumUnits``.
-  ///
-  /// `change` has `layout.count` units, each of magnitude at most 2⁶².
-  public func adding(_ change: [Int64]) -> CanonicalAdapter {
-    precondition(change.count == units.count, "a change of another length than the adapter")
-    let limit = Self.maximumUnits
-    return CanonicalAdapter(
-      layout: layout,
-      filled: zip(units, change).map { min(max($0 + $1, -limit), limit) })
-  }
+  /// A coordinate as float32, rounded once, half to even: the conversion of the integer rounds, and
+  /// the multiplication by 2⁻⁴⁰ is exact, because the smallest magnitude that is not zero, 2⁻⁴⁰, is
+  /// far above float32's subnormal numbers.
+  package static func rounded(_ units: Int64) -> Float { Float(units) * 0x1p-40 }
 
   /// An adapter whose number of units is known to be right.
   package init(layout: AdapterLayout, filled units: [Int64]) {

@@ -69,9 +69,11 @@ public enum PEFTFolder {
     let layout = adapter.layout
     var writer = SafetensorsWriter(metadata: ["format": "pt"])
     for factor in layout.factors {
-      try writer.add(
-        name: prefix + factor.name + ".weight", shape: [factor.rows, factor.columns],
-        floats: Array(adapter.values[factor.range]))
+      let name = prefix + factor.name + ".weight"
+      // Made when it is written: an adapter can be large, and is in memory already.
+      try writer.add(name: name, elementType: .f32, shape: [factor.rows, factor.columns]) {
+        try encodeFloats(Array(adapter.values[factor.range]), as: .f32, name: name)
+      }
     }
     try writer.write(to: "\(folder)/\(weightsName)")
     try DurableFile.write(

@@ -129,9 +129,25 @@ public struct Delta: Sendable, Equatable {
 }
 
 extension CanonicalAdapter {
-  /// This adapter with a delta added as it is: what a judge measures. Precondition: one layout.
-  public func adding(_ delta: Delta) -> CanonicalAdapter {
+  /// ``rounded()`` of this adapter with a delta added as it is, number by number, held within
+  /// ±``maximumUnits``: what a judge measures. Precondition: one layout.
+  ///
+  /// The sum exists a number at a time only: as a whole it is twice as large as what comes out.
+  public func rounded(adding delta: Delta) -> Adapter {
     precondition(layout == delta.layout, "a delta of another layout than the adapter")
-    return adding(delta.units())
+    let limit = Self.maximumUnits
+    var values = [Float](repeating: 0, count: layout.count)
+    units.withUnsafeBufferPointer { units in
+      delta.symbols.withUnsafeBufferPointer { symbols in
+        delta.tier.forEachBlock(of: layout) { block, _, range in
+          let exponent = Int64(delta.exponents[block])
+          for index in range {
+            let sum = units[index] + Int64(symbols[index]) << exponent
+            values[index] = Self.rounded(min(max(sum, -limit), limit))
+          }
+        }
+      }
+    }
+    return Adapter(layout: layout, filled: values)
   }
 }

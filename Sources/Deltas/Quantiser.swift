@@ -13,7 +13,8 @@ extension Delta {
   ///   - feedback: what the last admitted delta left unsaid, in the layout's order; empty at first.
   /// - Throws: ``DeltaError`` for other layouts or lengths, and for numbers that are not finite.
   public static func quantise(
-    trained: Adapter, base: Adapter, feedback: [Float] = [], tier: DeltaTier = .int4
+    trained: consuming Adapter, base: consuming Adapter, feedback: [Float] = [],
+    tier: DeltaTier = .int4
   ) throws -> (delta: Delta, feedback: [Float]) {
     let layout = base.layout
     guard trained.layout == layout else { throw DeltaError.layoutsDiffer }
@@ -21,6 +22,9 @@ extension Delta {
       throw DeltaError.feedbackCount(expected: layout.count, found: feedback.count)
     }
     var wanted = trained.difference(from: base)
+    // Each is as large as all that comes now.
+    _ = consume trained
+    _ = consume base
     if !feedback.isEmpty {
       for index in wanted.indices { wanted[index] += feedback[index] }
     }

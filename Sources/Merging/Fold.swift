@@ -9,15 +9,18 @@ import Ledger
 /// bytes. A round in which nothing weighs makes no step. See Protocol/Merge.md, "Round".
 ///
 /// - Parameters:
-///   - state: the state after the landing rounds before.
+///   - state: the state after the landing rounds before. Who hands over the only copy of a large
+///     one saves its size in memory.
 ///   - group: what lands in this round; only the ledger can say that.
 ///   - deltas: gives the delta of an id that is neither recalled nor too late. What it throws ends
 ///     the fold.
 ///   - rules: the charter's.
-/// - Throws: ``FoldError``, or what `deltas` throws; the state is untouched.
+/// - Throws: ``FoldError``, or what `deltas` throws; the caller's copies are untouched.
 public func fold(
-  _ state: FoldState, group: LandingGroup, deltas: (ContentID) throws -> Delta, rules: FoldRules
+  _ state: consuming FoldState, group: LandingGroup, deltas: (ContentID) throws -> Delta,
+  rules: FoldRules
 ) throws -> FoldState {
   let round = try RoundFold(onto: state, group: group, rules: rules)
-  return try round.folded(round.weighing.map { try deltas($0.id) })
+  let landed = try round.weighing.map { try deltas($0.id) }
+  return try round.folded(landed)
 }

@@ -13,13 +13,13 @@ public struct FoldState: Sendable, Equatable {
   /// Where each coordinate sits.
   public let layout: AdapterLayout
   /// The landing round folded last; 0 before any. Not part of the root: the merge names it.
-  public let round: UInt32
+  public internal(set) var round: UInt32
   /// θ, the shared adapter, in units of 2⁻⁴⁰, within ±2⁵⁸.
-  public let theta: [Int64]
+  public internal(set) var theta: [Int64]
   /// v, the outer momentum, in units of 2⁻⁴⁰, within ±2⁵⁸.
-  public let velocity: [Int64]
+  public internal(set) var velocity: [Int64]
   /// The remembered median norm of each factor in units of 2⁻⁴⁰; 0 where there is none yet.
-  public let medianNorms: [UInt64]
+  public internal(set) var medianNorms: [UInt64]
 
   init(
     layout: AdapterLayout, round: UInt32, theta: [Int64], velocity: [Int64],
@@ -48,17 +48,26 @@ public struct FoldState: Sendable, Equatable {
   /// Takes time in proportion to the coordinates, about a second for a gigabyte.
   public var root: ContentID {
     var hasher = ContentHasher(kind: .state)
-    hasher.update(head())
-    forEachPart { hasher.update($0) }
+    encode { hasher.update($0) }
     return hasher.finish()
   }
 
   /// The snapshot that a late joiner loads.
   public func encoded() -> [UInt8] {
-    var bytes = head()
+    var bytes: [UInt8] = []
     bytes.reserveCapacity(Self.byteCount(of: layout))
-    forEachPart { bytes.append(contentsOf: $0) }
+    encode { bytes.append(contentsOf: $0) }
     return bytes
+  }
+
+  /// Calls `append` with one piece of ``encoded()`` after the other, so that no second copy of a
+  /// large state has to fit into memory.
+  public func encode(to append: (UnsafeRawBufferPointer) -> Void) {
+    let head = Self.magic + [Self.version, 0, 0, 0, 0, 0, 0, 0] + layout.id.bytes
+    head.withUnsafeBytes(append)
+    medianNorms.withLittleEndianBytes(append)
+    theta.withLittleEndianBytes(append)
+    velocity.withLittleEndianBytes(append)
   }
 
   /// Bytes in a snapshot of a layout.
@@ -76,43 +85,49 @@ public struct FoldState: Sendable, Equatable {
   public init(
     decoding bytes: [UInt8], layout: AdapterLayout, round: UInt32, root: ContentID?
   ) throws(FoldError) {
-    guard bytes.starts(with: Self.magic) else { throw FoldError.stateMagic }
-    let length = Self.byteCount(of: layout)
-    guard bytes.count >= Self.headByteCount else {
-      throw FoldError.stateLength(expected: length, found: bytes.count)
+    var offset = 0
+    try self.init(decoding: bytes.count, layout: layout, round: round, root: root) { buffer in
+      bytes.withUnsafeBytes { bytes in
+        buffer.copyMemory(from: .init(rebasing: bytes[offset..<offset + buffer.count]))
+      }
+      offset += buffer.count
+      return true
     }
-    guard bytes[8] == Self.version else { throw FoldError.stateVersion(bytes[8]) }
-    guard bytes[9..<16].allSatisfy({ $0 == 0 }) else { throw FoldError.stateReserved }
-    let found = ContentID(bytes: bytes[16..<48])!
+  }
+
+  /// The same of bytes that arrive as they are asked for: a large state fits into memory once, but
+  /// hardly twice.
+  ///
+  /// - Parameters:
+  ///   - byteCount: how many bytes there are; never more are asked for.
+  ///   - next: fills a buffer with the next bytes; false when it cannot.
+  public init(
+    decoding byteCount: Int, layout: AdapterLayout, round: UInt32, root: ContentID?,
+    next: (UnsafeMutableRawBufferPointer) -> Bool
+  ) throws(FoldError) {
+    let length = Self.byteCount(of: layout)
+    let short = FoldError.stateLength(expected: length, found: byteCount)
+    var head = [UInt8](repeating: 0, count: min(byteCount, Self.headByteCount))
+    guard head.isEmpty || head.withUnsafeMutableBytes(next) else { throw short }
+    guard head.starts(with: Self.magic) else { throw FoldError.stateMagic }
+    guard head.count == Self.headByteCount else { throw short }
+    guard head[8] == Self.version else { throw FoldError.stateVersion(head[8]) }
+    guard head[9..<16].allSatisfy({ $0 == 0 }) else { throw FoldError.stateReserved }
+    let found = ContentID(bytes: head[16..<48])!
     guard found == layout.id else {
       throw FoldError.stateLayout(expected: layout.id, found: found)
     }
-    guard bytes.count == length else {
-      throw FoldError.stateLength(expected: length, found: bytes.count)
-    }
-    let medians = Self.headByteCount
-    let theta = medians + 8 * layout.factors.count
-    let velocity = theta + 8 * layout.count
+    guard byteCount == length,
+      let medianNorms = [UInt64](littleEndian: layout.factors.count, next),
+      let theta = [Int64](littleEndian: layout.count, next),
+      let velocity = [Int64](littleEndian: layout.count, next)
+    else { throw short }
     self.init(
-      layout: layout, round: round,
-      theta: bytes.littleEndianWords(at: theta, count: layout.count),
-      velocity: bytes.littleEndianWords(at: velocity, count: layout.count),
-      medianNorms: bytes.littleEndianWords(at: medians, count: layout.factors.count))
+      layout: layout, round: round, theta: theta, velocity: velocity, medianNorms: medianNorms)
     try checkRange()
     if let root, self.root != root {
       throw FoldError.stateRoot(expected: root, found: self.root)
     }
-  }
-
-  private func head() -> [UInt8] {
-    Self.magic + [Self.version, 0, 0, 0, 0, 0, 0, 0] + layout.id.bytes
-  }
-
-  /// The bytes after the head, part after part.
-  private func forEachPart(_ body: (UnsafeRawBufferPointer) -> Void) {
-    medianNorms.withLittleEndianBytes(body)
-    theta.withLittleEndianBytes(body)
-    velocity.withLittleEndianBytes(body)
   }
 
   private func checkRange() throws(FoldError) {
@@ -135,17 +150,13 @@ extension Array where Element: FixedWidthInteger {
       map { $0.littleEndian }.withUnsafeBytes(body)
     }
   }
-}
 
-extension [UInt8] {
-  /// The words at an offset, little end first. The bytes must be there.
-  func littleEndianWords<Word: FixedWidthInteger & BitwiseCopyable>(
-    at offset: Int, count: Int
-  ) -> [Word] {
-    withUnsafeBytes { bytes in
-      (0..<count).map {
-        Word(littleEndian: bytes.loadUnaligned(fromByteOffset: offset + 8 * $0, as: Word.self))
-      }
+  /// So many words from bytes with the little end first; nil when `next` cannot fill them.
+  init?(littleEndian count: Int, _ next: (UnsafeMutableRawBufferPointer) -> Bool) {
+    self = [Element](repeating: 0, count: count)
+    guard withUnsafeMutableBytes(next) else { return nil }
+    if UInt64(1).littleEndian != 1 {
+      for index in indices { self[index] = Element(littleEndian: self[index]) }
     }
   }
 }

@@ -10,12 +10,14 @@ import Ledger
 package struct RoundFold {
   /// Whose deltas are needed, by id, each once.
   package let weighing: [AdmittedContribution]
-  private let state: FoldState
+  private var state: FoldState
   private let round: UInt32
   private let rules: FoldRules
 
   /// Looks the group over. Throws ``FoldError``.
-  package init(onto state: FoldState, group: LandingGroup, rules: FoldRules) throws(FoldError) {
+  package init(onto state: consuming FoldState, group: LandingGroup, rules: FoldRules)
+    throws(FoldError)
+  {
     guard group.round > state.round else {
       throw FoldError.round(state: state.round, group: group.round)
     }
@@ -27,59 +29,53 @@ package struct RoundFold {
 
   /// The state after the round. Throws ``FoldError/layout(_:)``.
   ///
+  /// Made in the place of the one before where nobody else holds that: states can be large.
+  ///
   /// Precondition: one delta for each of ``weighing``, in that order.
-  package func folded(_ deltas: [Delta]) throws(FoldError) -> FoldState {
+  package consuming func folded(_ deltas: [Delta]) throws(FoldError) -> FoldState {
     precondition(deltas.count == weighing.count, "a fold needs the deltas of all that weigh")
-    guard !weighing.isEmpty else {
-      return FoldState(
-        layout: state.layout, round: round, theta: state.theta, velocity: state.velocity,
-        medianNorms: state.medianNorms)
-    }
+    state.round = round
+    guard !weighing.isEmpty else { return state }
     var landed: [Landed] = []
     for (facts, delta) in zip(weighing, deltas) {
       guard delta.layout == state.layout else { throw FoldError.layout(facts.id) }
       landed.append(Landed(facts, delta: delta))
     }
-    let medians = Clip.apply(to: &landed, remembered: state.medianNorms)
-    var step = OuterStep(state, rules: rules)
-    step.walk(Reduction(landed, rules: rules))
-    return FoldState(
-      layout: state.layout, round: round, theta: step.theta, velocity: step.velocity,
-      medianNorms: medians)
+    state.medianNorms = Clip.apply(to: &landed, remembered: state.medianNorms)
+    OuterStep(rules).walk(Reduction(landed, rules: rules), &state)
+    return state
   }
 }
 
 /// Nesterov's step in fixed point: v ← μ·v + D, then θ ← θ + η·(D + μ·v).
 private struct OuterStep {
-  let layout: AdapterLayout
   let outerRate: Int64
   let momentum: Int64
-  var theta: [Int64]
-  var velocity: [Int64]
 
-  init(_ state: FoldState, rules: FoldRules) {
-    layout = state.layout
+  init(_ rules: FoldRules) {
     outerRate = Int64(rules.outerRate)
     momentum = Int64(rules.momentum)
-    theta = state.theta
-    velocity = state.velocity
   }
 
   /// Takes the round's mean delta piece by piece, so that it never exists as a whole.
-  mutating func walk(_ reduction: Reduction) {
+  func walk(_ reduction: Reduction, _ state: inout FoldState) {
     var reduction = reduction
     var change = [Int64](repeating: 0, count: Reduction.chunkLength)
-    for (index, factor) in layout.factors.enumerated() {
+    for (index, factor) in state.layout.factors.enumerated() {
       for start in stride(from: 0, to: factor.count, by: Reduction.chunkLength) {
         let range = start..<min(start + Reduction.chunkLength, factor.count)
         reduction.reduce(factor: index, range, into: &change)
-        advance(at: factor.offset + start, by: change[..<range.count])
+        advance(
+          &state.theta, &state.velocity, at: factor.offset + start, by: change[..<range.count])
       }
     }
   }
 
   // |μ·v| ≤ 2⁵⁸ and |D| ≤ 2³⁹, so the sums stay in a word; η·(D + μ·v) does not, hence Int128.
-  private mutating func advance(at offset: Int, by change: ArraySlice<Int64>) {
+  private func advance(
+    _ theta: inout [Int64], _ velocity: inout [Int64], at offset: Int,
+    by change: ArraySlice<Int64>
+  ) {
     for (index, delta) in change.enumerated() {
       let coordinate = offset + index
       let carried = scaled(velocity[coordinate], momentum) + Int128(delta)

@@ -50,6 +50,10 @@ package actor Folding {
   }
 
   private static let statesInMemory = 2
+  /// Bytes that the states in memory may take together. Larger ones are read from their snapshots:
+  /// in seconds, while the next round takes minutes at least.
+  private static let stateBytesInMemory = 256 << 20
+  private static let rootsInMemory = 16
   private static let snapshotsOnDisk = 4
 
   private let charter: Charter
@@ -60,6 +64,7 @@ package actor Folding {
   private let isUsable: @Sendable (ContentID) -> Bool
   private let keepsSnapshots: Bool
   private var remembered: [(key: ContentID, state: FoldState)] = []
+  private var roots: [(key: ContentID, root: ContentID)] = []
   private var kept: [ContentID] = []
   /// Chains whose states are not pruned, whatever else is.
   private nonisolated let spared = Mutex<[ContentID]>([])
@@ -88,7 +93,7 @@ package actor Folding {
     while index < recipe.groups.count {
       let group = recipe.groups[index]
       state = try Merging.fold(
-        state, group: group,
+        consume state, group: group,
         deltas: { id in
           guard let message = recipe.messages[id] else {
             throw NodeError.missingPayload(contribution: id)
@@ -97,27 +102,34 @@ package actor Folding {
         }, rules: recipe.rules(of: group))
       index += 1
     }
-    remember(keys[keys.count - 1], state)
-    return Folded(state: state, root: state.root, names: keys, began: began)
+    let key = keys[keys.count - 1]
+    remember(key, state)
+    return Folded(state: state, root: root(of: state, key), names: keys, began: began)
+  }
+
+  /// Hashed once: a large state is looked at many times in a round.
+  private func root(of state: FoldState, _ key: ContentID) -> ContentID {
+    if let known = roots.first(where: { $0.key == key }) { return known.root }
+    let root = state.root
+    roots.append((key, root))
+    if roots.count > Self.rootsInMemory { roots.removeFirst() }
+    return root
   }
 
   /// Keeps a snapshot of a merge that was adopted, and forgets older ones.
   package func keep(_ recipe: Recipe, _ folded: Folded) throws {
     guard keepsSnapshots, !store.readOnly else { return }
     let chain = chain(of: recipe)
-    try keep(chain[chain.count - 1], folded.state.encoded())
-  }
-
-  private func chain(of recipe: Recipe) -> [ContentID] {
-    LandingGroup.chain(recipe.groups, of: charter, under: recipe.rules)
-  }
-
-  private func keep(_ key: ContentID, _ bytes: [UInt8]) throws {
-    try store.writeSnapshot(key, bytes)
+    let key = chain[chain.count - 1]
+    try store.writeSnapshot(key, folded.state.encode)
     kept.removeAll { $0 == key }
     kept.append(key)
     if kept.count > Self.snapshotsOnDisk { kept.removeFirst(kept.count - Self.snapshotsOnDisk) }
     try store.pruneSnapshots(keeping: Set(kept + spared.withLock { $0 }))
+  }
+
+  private func chain(of recipe: Recipe) -> [ContentID] {
+    LandingGroup.chain(recipe.groups, of: charter, under: recipe.rules)
   }
 
   /// Lets no state go that is called so.
@@ -128,9 +140,10 @@ package actor Folding {
   /// Makes an object of the first of these states that is kept; nil when none is.
   func makeObject(of states: [Foundation]) throws -> (root: ContentID, object: ContentID)? {
     for state in states {
-      guard let bytes = try store.readSnapshot(state.chain), try isState(bytes, state) else {
-        continue
-      }
+      // Read twice, so that it is never in memory as bytes and as numbers at once.
+      guard try snapshot(state.chain, round: state.round, root: state.root) != nil,
+        let bytes = try store.readSnapshot(state.chain)
+      else { continue }
       let list = try BlockList(of: bytes)
       try store.addObject(NodeCore.objectList(list, id: list.id), bytes)
       return (state.root, list.id)
@@ -140,7 +153,7 @@ package actor Folding {
 
   /// Keeps an object's bytes as the state that they are said to be; false when they are not.
   func keep(_ object: ContentID, as state: Foundation) throws -> Bool {
-    guard let bytes = try store.readObject(object), try isState(bytes, state) else { return false }
+    guard let bytes = try store.readObject(object), isState(bytes, state) else { return false }
     // A file of that name whose bytes are damaged must not stand in the way.
     try store.replaceSnapshot(state.chain, bytes)
     // Not to be pruned before the node has noted that it rests on it.
@@ -149,13 +162,26 @@ package actor Folding {
     return true
   }
 
-  private func isState(_ bytes: [UInt8], _ foundation: Foundation) throws -> Bool {
+  private func isState(_ bytes: [UInt8], _ foundation: Foundation) -> Bool {
     do {
       _ = try FoldState(
         decoding: bytes, layout: layout, round: foundation.round, root: foundation.root)
       return true
-    } catch is FoldError {
+    } catch {
       return false
+    }
+  }
+
+  /// The state that is kept under a name; nil when there is none, or another.
+  private func snapshot(_ chain: ContentID, round: UInt32, root: ContentID?) throws -> FoldState? {
+    do {
+      return try store.readSnapshot(chain) { reader in
+        try FoldState(decoding: reader.byteCount, layout: layout, round: round, root: root) {
+          reader.fill($0)
+        }
+      }
+    } catch is FoldError {
+      return nil
     }
   }
 
@@ -165,9 +191,7 @@ package actor Folding {
         return (index, known.state)
       }
       guard index > 0, isUsable(keys[index]),
-        let bytes = try? store.readSnapshot(keys[index]),
-        let state = try? FoldState(
-          decoding: bytes, layout: layout, round: groups[index - 1].round, root: nil)
+        let state = try? snapshot(keys[index], round: groups[index - 1].round, root: nil)
       else { continue }
       return (index, state)
     }
@@ -177,7 +201,10 @@ package actor Folding {
   private func remember(_ key: ContentID, _ state: FoldState) {
     remembered.removeAll { $0.key == key }
     remembered.append((key, state))
-    if remembered.count > Self.statesInMemory { remembered.removeFirst() }
+    let fitting = Self.stateBytesInMemory / FoldState.byteCount(of: layout)
+    // Without snapshots the last one is the only place to go on from.
+    let allowed = min(max(fitting, keepsSnapshots ? 0 : 1), Self.statesInMemory)
+    if remembered.count > allowed { remembered.removeFirst(remembered.count - allowed) }
   }
 }
 

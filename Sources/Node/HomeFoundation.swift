@@ -53,11 +53,13 @@ struct HomeFoundation {
     _ state: Foundation, _ store: Store, _ charter: Charter
   ) throws -> String? {
     do {
-      guard let bytes = try store.readSnapshot(state.chain) else { return "it is missing" }
-      _ = try FoldState(
-        decoding: bytes, layout: AdapterShapes.layout(of: charter), round: state.round,
-        root: state.root)
-      return nil
+      let layout = try AdapterShapes.layout(of: charter)
+      let found: Void? = try store.readSnapshot(state.chain) { reader in
+        _ = try FoldState(
+          decoding: reader.byteCount, layout: layout, round: state.round, root: state.root
+        ) { reader.fill($0) }
+      }
+      return found == nil ? "it is missing" : nil
     } catch let error as StorageError {
       return oneLine(error)
     } catch let error as FoldError {

@@ -101,7 +101,9 @@ extension NodeCore {
     message.payload = try delta.payload(packed: bytes)
     message.factorNorms = delta.factorNorms()
     // Before the entry: a crash between the two leaves a file that nothing names.
-    try store.writeWork("feedback-\(object)", feedback.withUnsafeBytes { Array($0) })
+    try store.writeWork("feedback-\(object)") { append in
+      feedback.withUnsafeBytes(append)
+    }
     handle(.trained(message))
   }
 
@@ -119,20 +121,23 @@ extension NodeCore {
 
   /// What the last admitted delta of this lab left unsaid; empty before there is one.
   func feedback() throws -> [Float] {
-    let buffer: [UInt8]
     do {
       guard let bytes = try store.value(OwnValue.feedback) else { return [] }
-      guard let id = ContentID(bytes: bytes), let kept = try store.readWork("feedback-\(id)"),
-        kept.count == layout.count * MemoryLayout<Float>.size
-      else { throw NodeError.notFound("what the last contribution left unsaid") }
-      buffer = kept
+      let kept = try ContentID(bytes: bytes).flatMap { id in
+        try store.readWork("feedback-\(id)") { reader in
+          guard reader.byteCount == layout.count * MemoryLayout<Float>.size else { return nil }
+          var kept = [Float](repeating: 0, count: layout.count)
+          return kept.withUnsafeMutableBytes { reader.fill($0) } ? kept : nil
+        } as [Float]??
+      }
+      guard let kept, let kept else {
+        throw NodeError.notFound("what the last contribution left unsaid")
+      }
+      return kept
     } catch {
       // It only sharpens the next delta: without it that begins from what was trained alone.
       log.warning("error feedback is lost: \(oneLine(error))")
       return []
-    }
-    return buffer.withUnsafeBytes { raw in
-      (0..<layout.count).map { raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
     }
   }
 }

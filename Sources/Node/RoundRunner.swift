@@ -100,7 +100,7 @@ actor RoundRunner {
     case .measure:
       let merge = await core.head
       await core.set(.judging, "the model of round \(merge.frontier.round)")
-      let report = try await loss(of: merge, state(of: merge))
+      let report = try await loss(of: merge)
       try await core.noteLoss(report.natsPerToken, of: merge.id)
     case .finish:
       await core.set(.idle, "round \(await core.round) was the last one")
@@ -175,16 +175,19 @@ actor RoundRunner {
 
   private func folder(_ name: String) -> String { core.home.work + "/" + name }
 
-  private func loss(of merge: Hanse_V1_Merge, _ folded: Folding.Folded) async throws -> LossReport {
+  // No state and no adapter is kept while the trainer works: they can be as large as what it needs.
+
+  private func loss(of merge: Hanse_V1_Merge) async throws -> LossReport {
     if let known = losses.first(where: { $0.merge == merge.id }) { return known.report }
-    let report = try await measure(folded.state.adapter.rounded(), "merge-\(merge.id.short)")
+    let adapter = try await state(of: merge).state.adapter.rounded()
+    let report = try await measure(adapter, "merge-\(merge.id.short)")
     losses.append((merge.id, report))
     if losses.count > Self.lossesMax { losses.removeFirst() }
     try await core.noteLoss(report.natsPerToken, of: merge.id)
     return report
   }
 
-  private func measure(_ adapter: Adapter, _ name: String) async throws -> LossReport {
+  private func measure(_ adapter: consuming Adapter, _ name: String) async throws -> LossReport {
     let folder = folder(name)
     defer { Self.remove(folder) }
     try PEFTFolder.write(adapter, baseModel: core.configuration.model, to: folder)
@@ -201,7 +204,7 @@ actor RoundRunner {
   private func judge(_ contribution: ContributionState) async throws {
     let author = await core.name(of: contribution.author)
     await core.set(.judging, "round \(contribution.round) by \(author)")
-    let base = try await state(of: contribution.message.base)
+    // First: a payload that is not what was announced costs no evaluation.
     let delta: Delta
     do {
       delta = try core.payloads.delta(contribution.message, of: contribution.id)
@@ -209,9 +212,10 @@ actor RoundRunner {
       log.warning("\(fault)")
       return await core.handle(.judged(contribution.id, Judgement(reason: .undecodable)))
     }
-    let before = try await loss(of: contribution.message.base, base)
-    let after = try await measure(
-      base.state.adapter.adding(delta).rounded(), "judge-\(contribution.id.short)")
+    let base = contribution.message.base
+    let before = try await loss(of: base)
+    let changed = try await state(of: base).state.adapter.rounded(adding: delta)
+    let after = try await measure(changed, "judge-\(contribution.id.short)")
     let tolerance = await core.tolerance(for: contribution)
     let reason: Hanse_V1_Reason
     if !after.natsPerToken.isFinite {
@@ -232,24 +236,21 @@ actor RoundRunner {
   private func train(round: UInt32, attempt: UInt32, rejections: [ContentID]) async throws {
     let merge = await core.head
     await core.set(.training, attempt == 1 ? "round \(round)" : "round \(round), try \(attempt)")
-    let folded = try await state(of: merge)
-    let base = folded.state.adapter.rounded()
-    let before = try await loss(of: merge, folded)
+    let before = try await loss(of: merge)
     let state = Self.run(from: merge, attempt: attempt)
     removeRuns(but: state)
     let rules = await core.logbook.roster.rules.round
     let job = trainJob(rules, round: round, attempt: attempt, state: folder(state))
     defer { for path in [job.adapter, job.output] { Self.remove(path) } }
-    try PEFTFolder.write(base, baseModel: core.configuration.model, to: job.adapter)
+    try await write(merge, to: job.adapter)
     let core = core
     let outcome = try await trainer.train(job) { progress in
       Task { await core.show(progress) }
     }
-    let trained = try PEFTFolder.read(job.output).adapter
-    let own = try Adapter(layout: core.layout, values: trained.values)
-    let after = try await measure(own, "trained-\(round)")
-    let feedback = try await core.feedback()
-    let (delta, left) = try Delta.quantise(trained: own, base: base, feedback: feedback)
+    let after = try await measure(result(of: job), "trained-\(round)")
+    let (delta, left) = try await Delta.quantise(
+      trained: result(of: job), base: self.state(of: merge).state.adapter.rounded(),
+      feedback: core.feedback())
     guard !delta.isZero else {
       log.warning("round \(round): training changed nothing; nothing is contributed")
       await core.handle(.abstained(round: round))
@@ -271,6 +272,17 @@ actor RoundRunner {
     removeRuns()
   }
 
+  /// What a job made of the adapter that it was given.
+  private func result(of job: TrainJob) throws -> Adapter {
+    try Adapter(layout: core.layout, values: PEFTFolder.read(job.output).adapter.values)
+  }
+
+  /// Writes the adapter of a merge for the trainer.
+  private func write(_ merge: Hanse_V1_Merge, to folder: String) async throws {
+    let adapter = try await state(of: merge).state.adapter.rounded()
+    try PEFTFolder.write(adapter, baseModel: core.configuration.model, to: folder)
+  }
+
   /// States of runs that were given up, or are over.
   private func removeRuns(but current: String? = nil) {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: core.home.work)) ?? []
@@ -283,7 +295,6 @@ actor RoundRunner {
   private func prepare(_ merge: Hanse_V1_Merge) async throws {
     let round = merge.frontier.round + 1
     await core.set(.training, "round \(round), ahead of the others")
-    let base = try await state(of: merge).state.adapter.rounded()
     let state = Self.run(from: merge, attempt: 1)
     removeRuns(but: state)
     let rules = await core.logbook.roster.rules.round
@@ -291,7 +302,7 @@ actor RoundRunner {
     job.optimiserOut = nil
     job.keepsState = true
     defer { for path in [job.adapter, job.output] { Self.remove(path) } }
-    try PEFTFolder.write(base, baseModel: core.configuration.model, to: job.adapter)
+    try await write(merge, to: job.adapter)
     let core = core
     _ = try await trainer.train(job) { progress in
       Task { await core.show(progress) }

@@ -161,7 +161,7 @@ extension Store {
     var damages: [Damage] = []
     for root in try snapshots() {
       do throws(StorageError) {
-        _ = try readSnapshot(root)
+        try CheckedFile.check(home.snapshot(root.description))
       } catch {
         damages.append(
           Damage(thing: .snapshot(root: root), reason: error.cause, isRepairable: true))
@@ -183,7 +183,7 @@ extension Store {
     for file in try DurableFile.names(in: home.work) where file.hasSuffix(CheckedFile.suffix) {
       let name = String(file.dropLast(CheckedFile.suffix.utf8.count))
       do throws(StorageError) {
-        _ = try readWork(name)
+        try CheckedFile.check(workPath(name))
       } catch {
         damages.append(
           Damage(thing: .value(name: name), reason: error.cause, isRepairable: true))

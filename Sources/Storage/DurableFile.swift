@@ -21,15 +21,35 @@ public enum DurableFile {
   public static func write(
     _ pieces: [UnsafeRawBufferPointer], to path: String, mode: UInt32 = 0o644
   ) throws(StorageError) {
+    try write(to: path, mode: mode) { append in
+      for piece in pieces { append(piece) }
+    }
+  }
+
+  /// Writes a file whole from pieces that need not all exist at once.
+  ///
+  /// - Parameter produce: calls its argument with one piece after the other. Once one could not be
+  ///   written, the rest is passed over.
+  public static func write(
+    to path: String, mode: UInt32 = 0o644,
+    _ produce: (_ append: (UnsafeRawBufferPointer) -> Void) -> Void
+  ) throws(StorageError) {
     let sibling = path + siblingMark + String(getpid())
     unlink(sibling)
     let descriptor = try open(sibling, O_WRONLY | O_CREAT | O_EXCL, mode: mode)
     do throws(StorageError) {
       var offset = 0
-      for piece in pieces {
-        try writeAll(piece, to: descriptor, at: offset, path: path)
-        offset += piece.count
+      var failure: StorageError?
+      produce { piece in
+        guard failure == nil else { return }
+        do throws(StorageError) {
+          try writeAll(piece, to: descriptor, at: offset, path: path)
+          offset += piece.count
+        } catch {
+          failure = error
+        }
       }
+      if let failure { throw failure }
       if fsync(descriptor) != 0 { throw .last("sync", path) }
     } catch {
       close(descriptor)
@@ -130,17 +150,30 @@ public enum DurableFile {
     if count == 0 { return [] }
     var failure: StorageError?
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      while filled < count {
-        let got = pread(descriptor, buffer.baseAddress! + filled, count - filled, offset + filled)
-        if got < 0 && errno == EINTR { continue }
-        if got < 0 { failure = .last("read", path) }
-        if got == 0 { failure = .damaged(path: path, reason: "it ends early") }
-        guard got > 0 else { return }
-        filled += got
+      do throws(StorageError) {
+        try readAll(UnsafeMutableRawBufferPointer(buffer), from: descriptor, at: offset, path: path)
+        filled = count
+      } catch {
+        failure = error
       }
     }
     if let failure { throw failure }
     return bytes
+  }
+
+  /// Fills the buffer. Throws when the file ends before.
+  static func readAll(
+    _ buffer: UnsafeMutableRawBufferPointer, from descriptor: Int32, at offset: Int, path: String
+  ) throws(StorageError) {
+    var filled = 0
+    while filled < buffer.count {
+      let got = pread(
+        descriptor, buffer.baseAddress! + filled, buffer.count - filled, offset + filled)
+      if got < 0 && errno == EINTR { continue }
+      if got < 0 { throw .last("read", path) }
+      if got == 0 { throw .damaged(path: path, reason: "it ends early") }
+      filled += got
+    }
   }
 
   static func writeAll(

@@ -49,15 +49,21 @@ extension Store {
   // MARK: checked files
 
   /// Writes a large own value, such as an error-feedback buffer, as a file that knows its hash.
-  public func writeWork(_ name: String, _ bytes: [UInt8]) throws(StorageError) {
+  ///
+  /// - Parameter produce: calls its argument with one piece after the other.
+  public func writeWork(
+    _ name: String, _ produce: (_ append: (UnsafeRawBufferPointer) -> Void) -> Void
+  ) throws(StorageError) {
     if readOnly { throw .readOnly }
-    try CheckedFile.write(bytes, to: try workPath(name))
+    try CheckedFile.write(to: try workPath(name), produce)
   }
 
-  /// Reads such a file; nil when there is none. Throws ``StorageError/damaged(path:reason:)`` when
-  /// it is not what was written.
-  public func readWork(_ name: String) throws(StorageError) -> [UInt8]? {
-    try CheckedFile.read(try workPath(name))
+  /// What `body` makes of such a file; nil when there is none. Throws
+  /// ``StorageError/damaged(path:reason:)`` when it is not what was written.
+  public func readWork<Value>(
+    _ name: String, _ body: (inout CheckedReader) throws -> Value
+  ) throws -> Value? {
+    try CheckedFile.read(try workPath(name), body)
   }
 
   /// The names of the files that were written so, sorted.
@@ -72,7 +78,7 @@ extension Store {
     try CheckedFile.remove(try workPath(name))
   }
 
-  private func workPath(_ name: String) throws(StorageError) -> String {
+  func workPath(_ name: String) throws(StorageError) -> String {
     let allowed = name.utf8.allSatisfy {
       ($0 >= 97 && $0 <= 122) || ($0 >= 48 && $0 <= 57) || $0 == 45 || $0 == 95
     }

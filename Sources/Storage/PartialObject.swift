@@ -1,4 +1,4 @@
-import CFiles
+import CLinux
 import Glibc
 import Identities
 import Synchronization

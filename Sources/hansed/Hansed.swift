@@ -40,6 +40,7 @@ struct Hansed: AsyncParsableCommand {
 
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
+    Allocator.settle()
     let folder =
       home ?? getenv("HANSE_HOME").map { String(cString: $0) }
       ?? config.flatMap(Self.folder) ?? HomeLayout.standard.path

@@ -109,14 +109,6 @@ import Testing
     }
   }
 
-  @Test func additionSaturates() throws {
-    let layout = try AdapterLayout(
-      rank: 1, alpha: 1, modules: [AdapterModule(path: "m", inputs: 2, outputs: 2)])
-    let limit = CanonicalAdapter.maximumUnits
-    let adapter = try CanonicalAdapter(layout: layout, units: [limit - 1, -limit, 5, 0])
-    #expect(adapter.adding([7, -7, -6, 0]).units == [limit, -limit, -1, 0])
-  }
-
   @Test func refusesAnotherNumberOfUnits() throws {
     let layout = try layout(inputs: 2)
     #expect(throws: AdapterError.valueCount(expected: layout.count, found: 1)) {

@@ -95,9 +95,25 @@ import Testing
     let layout = try Samples.layout()
     let delta = try Samples.delta(layout, seed: 1)
     let start = CanonicalAdapter.start(layout: layout, seed: [])
-    let sum = start.adding(delta)
-    for (index, unit) in delta.units().enumerated() {
-      #expect(sum.units[index] == start.units[index] + unit)
-    }
+    let sum = try CanonicalAdapter(
+      layout: layout, units: zip(start.units, delta.units()).map { $0 + $1 })
+    #expect(start.rounded(adding: delta) == sum.rounded())
+    #expect(start.rounded(adding: delta) != start.rounded())
+  }
+
+  @Test func theSumOfADeltaAndAnAdapterSaturates() throws {
+    let layout = try Samples.layout()
+    let tier = DeltaTier.int4
+    // 7 × 2³⁶ units can be seen beside 2⁵⁸: float32 has 24 bits.
+    let delta = try Delta(
+      layout: layout, exponents: [Int8](repeating: 36, count: tier.blockCount(of: layout)),
+      symbols: (0..<layout.count).map { $0 % 2 == 0 ? 7 : -7 })
+    let limit = CanonicalAdapter.maximumUnits
+    let full = try CanonicalAdapter(
+      layout: layout, units: delta.units().map { $0 < 0 ? -limit : limit })
+    #expect(full.rounded(adding: delta) == full.rounded())
+    let empty = try CanonicalAdapter(layout: layout, units: full.units.map { -$0 })
+    #expect(
+      zip(empty.rounded(adding: delta).values, empty.rounded().values).allSatisfy { $0 != $1 })
   }
 }

@@ -104,3 +104,23 @@ func flip(_ path: String, at offset: Int) throws {
   byte ^= 0x40
   precondition(pwrite(descriptor, &byte, 1, offset) == 1)
 }
+
+extension Store {
+  /// Writes a work file from one piece.
+  func writeWork(_ name: String, _ bytes: [UInt8]) throws(StorageError) {
+    try writeWork(name) { append in bytes.withUnsafeBytes(append) }
+  }
+
+  /// All bytes of a work file.
+  func readWork(_ name: String) throws -> [UInt8]? {
+    try readWork(name) { reader in
+      var bytes = [UInt8](repeating: 0, count: reader.byteCount)
+      return bytes.withUnsafeMutableBytes { reader.fill($0) } ? bytes : []
+    }
+  }
+
+  /// Writes a state from one piece.
+  func writeSnapshot(_ root: ContentID, _ bytes: [UInt8]) throws(StorageError) {
+    try writeSnapshot(root) { append in bytes.withUnsafeBytes(append) }
+  }
+}

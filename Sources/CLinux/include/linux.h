@@ -1,5 +1,8 @@
-#ifndef HANSE_FILES_H
-#define HANSE_FILES_H
+#ifndef HANSE_LINUX_H
+#define HANSE_LINUX_H
+
+// What Swift's Glibc module leaves out: mallopt, and sync_file_range.
+#include <malloc.h>
 
 /// Has the disk begin to write what an open file has in memory, and waits for nothing. It promises
 /// nothing either: what fails is reported by the sync that must follow.

@@ -1,7 +1,7 @@
 // Linux beyond POSIX, which Swift's view of the C library leaves out.
 
 #define _GNU_SOURCE
-#include "files.h"
+#include "linux.h"
 
 #include <fcntl.h>
 
