@@ -52,7 +52,7 @@ package actor Folding {
   private static let statesInMemory = 2
   /// Bytes that the states in memory may take together. Larger ones are read from their snapshots:
   /// in seconds, while the next round takes minutes at least.
-  private static let stateBytesInMemory = 256 << 20
+  package static let stateBytesInMemory = 256 << 20
   private static let rootsInMemory = 16
   private static let snapshotsOnDisk = 4
 
@@ -63,6 +63,7 @@ package actor Folding {
   /// Whether a state may be taken from a snapshot of this name.
   private let isUsable: @Sendable (ContentID) -> Bool
   private let keepsSnapshots: Bool
+  private let statesInMemory: Int
   private var remembered: [(key: ContentID, state: FoldState)] = []
   private var roots: [(key: ContentID, root: ContentID)] = []
   private var kept: [ContentID] = []
@@ -71,7 +72,10 @@ package actor Folding {
 
   /// - Parameter only: nil for the daemon's own folds; else the chains of the states that may be
   ///   begun from, and none to replay everything from the charter.
-  package init(charter: Charter, store: Store, only: Set<ContentID>? = nil) throws {
+  package init(
+    charter: Charter, store: Store, only: Set<ContentID>? = nil,
+    stateBytesInMemory: Int = Folding.stateBytesInMemory
+  ) throws {
     self.charter = charter
     layout = try AdapterShapes.layout(of: charter)
     // Unknown rules are said at the start, not in the middle of a round.
@@ -80,6 +84,9 @@ package actor Folding {
     self.store = store
     isUsable = { chain in only?.contains(chain) ?? true }
     keepsSnapshots = only == nil
+    let fitting = stateBytesInMemory / FoldState.byteCount(of: layout)
+    // Without snapshots the last one is the only place to go on from.
+    statesInMemory = min(max(fitting, keepsSnapshots ? 0 : 1), Self.statesInMemory)
   }
 
   /// Runs what reads much, such as the base's files, on this actor's own queue.
@@ -201,10 +208,8 @@ package actor Folding {
   private func remember(_ key: ContentID, _ state: FoldState) {
     remembered.removeAll { $0.key == key }
     remembered.append((key, state))
-    let fitting = Self.stateBytesInMemory / FoldState.byteCount(of: layout)
-    // Without snapshots the last one is the only place to go on from.
-    let allowed = min(max(fitting, keepsSnapshots ? 0 : 1), Self.statesInMemory)
-    if remembered.count > allowed { remembered.removeFirst(remembered.count - allowed) }
+    let excess = remembered.count - statesInMemory
+    if excess > 0 { remembered.removeFirst(excess) }
   }
 }
 
