@@ -57,14 +57,15 @@ final class Swarm {
   private var generator: SeededGenerator
   private var queue: [(time: Double, order: Int, happening: Happening)] = []
   private var order = 0
-  private var wires: [Wire] = []
+  /// By half of the left end's number, so that thousands can be told apart at once.
+  private var wires: [UInt64: Wire] = [:]
   private var nextConnection: UInt64 = 1
 
   init(count: Int, seed: UInt64, conditions: Conditions = Conditions()) {
     generator = SeededGenerator(seed: seed)
     self.conditions = conditions
     let keys = (0..<count).map { number in
-      SigningKey(seed: [UInt8](repeating: UInt8(number + 1), count: 32))!
+      Self.key(number + 1)
     }.sorted { LabID(firstKey: $0.publicKey) < LabID(firstKey: $1.publicKey) }
     nodes = keys.enumerated().map { index, key in
       SwarmNode(index: index, key: key, federation: federation, seed: seed &+ UInt64(index))
@@ -75,6 +76,12 @@ final class Swarm {
       tell(index, .members(members, logs: labs))
       schedule(0.01 * Double(index), .tick(index))
     }
+  }
+
+  private static func key(_ number: Int) -> SigningKey {
+    var seed = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 32)
+    if number > 255 { seed[0] = UInt8(number >> 8) &+ seed[1] }
+    return SigningKey(seed: seed)!
   }
 
   // MARK: - Running
@@ -119,18 +126,14 @@ final class Swarm {
 
   /// Every connection between two nodes breaks.
   func cut(_ left: Int, _ right: Int) {
-    for index in wires.indices.reversed() {
-      let ends = wires[index].ends
-      if ends == (left, right) || ends == (right, left) { breakWire(index, "cut") }
-    }
+    for (number, wire) in newestWires
+    where wire.ends == (left, right) || wire.ends == (right, left) { breakWire(number, "cut") }
   }
 
   /// A node's process dies: its connections break, and what it knew of them is gone.
   func crash(_ node: Int) {
-    for index in wires.indices.reversed()
-    where wires[index].ends.left == node || wires[index].ends.right == node {
-      breakWire(index, "reset")
-    }
+    for (number, wire) in newestWires
+    where wire.ends.left == node || wire.ends.right == node { breakWire(number, "reset") }
     nodes[node].isDown = true
   }
 
@@ -159,7 +162,7 @@ final class Swarm {
   }
 
   func connections(between left: Int, _ right: Int) -> Int {
-    wires.count { $0.ends == (left, right) || $0.ends == (right, left) }
+    wires.values.count { $0.ends == (left, right) || $0.ends == (right, left) }
   }
 
   /// Stops a node as a stopped process would: its timers sleep, its connections stay open.
@@ -171,7 +174,7 @@ final class Swarm {
     switch directive {
     case .dial(let lab, let address): dial(lab, address, from: node)
     case .close(let id, let reason):
-      if let index = wires.firstIndex(where: { isEnd($0, node, id) }) { breakWire(index, reason) }
+      if let number = wire(of: node, id) { breakWire(number, reason) }
     case .send(let id, let frame): deliver(frame, from: node, over: id)
     default:
       for answer in nodes[node].carryOut(directive) {
@@ -193,8 +196,8 @@ final class Swarm {
         0.01, .event(node, .dialFailed(lab, address: address, reason: "unreachable")))
     }
     let ids = (ConnectionID(number: nextConnection), ConnectionID(number: nextConnection + 1))
+    wires[nextConnection / 2] = Wire(ends: (node, target), ids: ids)
     nextConnection += 2
-    wires.append(Wire(ends: (node, target), ids: ids))
     let wait = conditions.latency * 2
     schedule(
       wait,
@@ -206,13 +209,20 @@ final class Swarm {
         .connected(ids.1, lab: nodes[node].lab, address: "\(node):9", dialledByUs: false)))
   }
 
-  private func isEnd(_ wire: Wire, _ node: Int, _ id: ConnectionID) -> Bool {
-    wire.ends.left == node && wire.ids.left == id
-      || wire.ends.right == node && wire.ids.right == id
+  private var newestWires: [(UInt64, Wire)] {
+    wires.sorted { $0.key > $1.key }.map { ($0.key, $0.value) }
   }
 
-  private func breakWire(_ index: Int, _ reason: String) {
-    let wire = wires.remove(at: index)
+  /// The wire that ends so at a node, while it is whole.
+  private func wire(of node: Int, _ id: ConnectionID) -> UInt64? {
+    let number = (id.number - 1) / 2
+    guard let wire = wires[number] else { return nil }
+    let isItsOwn = id == wire.ids.left ? wire.ends.left == node : wire.ends.right == node
+    return isItsOwn ? number : nil
+  }
+
+  private func breakWire(_ number: UInt64, _ reason: String) {
+    let wire = wires.removeValue(forKey: number)!
     nodes[wire.ends.left].asked = [:]
     nodes[wire.ends.right].asked = [:]
     schedule(0.001, .event(wire.ends.left, .disconnected(wire.ids.left, reason: reason)))
@@ -222,28 +232,24 @@ final class Swarm {
   }
 
   private func deliver(_ frame: Hanse_V1_Frame, from node: Int, over id: ConnectionID) {
-    guard let index = wires.firstIndex(where: { isEnd($0, node, id) }) else { return }
+    guard let number = wire(of: node, id), var wire = wires[number] else { return }
     framesSent += 1
     trace = (trace ^ time.bitPattern ^ id.number) &* 0x100_0000_01B3
-    let wire = wires[index]
     let isLeft = wire.ends.left == node && wire.ids.left == id
     let target = isLeft ? wire.ends.right : wire.ends.left
     noteRequests(frame, from: node, to: target)
     if drops(node, target, frame) { return }
-    if generator.nextUnit() < conditions.breaks { return breakWire(index, "broken") }
+    if generator.nextUnit() < conditions.breaks { return breakWire(number, "broken") }
     if generator.nextUnit() < conditions.loss { return }
     // Frames of one direction and lane stay in order however their delays fall.
     let lane: WritableKeyPath<Wire, (left: Double, right: Double)> =
       conditions.uplink != nil && frame.isBlock ? \.bulkFree : \.free
-    let free = wires[index][keyPath: lane]
+    let free = wire[keyPath: lane]
     let arrival = max(
       leaves(frame, from: node) + conditions.latency * (0.5 + generator.nextUnit()),
       isLeft ? free.left : free.right)
-    if isLeft {
-      wires[index][keyPath: lane].left = arrival
-    } else {
-      wires[index][keyPath: lane].right = arrival
-    }
+    if isLeft { wire[keyPath: lane].left = arrival } else { wire[keyPath: lane].right = arrival }
+    wires[number] = wire
     let targetID = isLeft ? wire.ids.right : wire.ids.left
     schedule(arrival - time, .event(target, .frame(targetID, frame)))
   }
