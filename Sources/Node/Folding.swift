@@ -93,9 +93,21 @@ package actor Folding {
   func off<Result: Sendable>(_ body: @Sendable () throws -> Result) throws -> Result { try body() }
 
   /// The state of a merge. Reads the payloads that are new since the nearest remembered state.
+  ///
+  /// - Throws: ``NodeError/missingPayload(contribution:)``; where a damaged snapshot is why
+  ///   payloads that were let go are needed again, the `StorageError` that names its file.
   package func fold(_ recipe: Recipe) throws -> Folded {
+    var damage: (any Error)?
+    do {
+      return try fold(recipe, &damage)
+    } catch NodeError.missingPayload(let contribution) {
+      throw damage ?? NodeError.missingPayload(contribution: contribution)
+    }
+  }
+
+  private func fold(_ recipe: Recipe, _ damage: inout (any Error)?) throws -> Folded {
     let keys = chain(of: recipe)
-    var (index, state) = nearest(keys, recipe.groups)
+    var (index, state) = nearest(keys, recipe.groups, &damage)
     let began = index
     while index < recipe.groups.count {
       let group = recipe.groups[index]
@@ -192,15 +204,20 @@ package actor Folding {
     }
   }
 
-  private func nearest(_ keys: [ContentID], _ groups: [LandingGroup]) -> (Int, FoldState) {
+  private func nearest(
+    _ keys: [ContentID], _ groups: [LandingGroup], _ damage: inout (any Error)?
+  ) -> (Int, FoldState) {
     for index in stride(from: keys.count - 1, through: 0, by: -1) {
       if let known = remembered.first(where: { $0.key == keys[index] }) {
         return (index, known.state)
       }
-      guard index > 0, isUsable(keys[index]),
-        let state = try? snapshot(keys[index], round: groups[index - 1].round, root: nil)
-      else { continue }
-      return (index, state)
+      guard index > 0, isUsable(keys[index]) else { continue }
+      do {
+        let round = groups[index - 1].round
+        if let state = try snapshot(keys[index], round: round, root: nil) { return (index, state) }
+      } catch {
+        damage = damage ?? error
+      }
     }
     return (0, FoldState.start(layout: layout, seed: Array(charter.message.adapter.seed)))
   }

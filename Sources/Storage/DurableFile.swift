@@ -12,18 +12,7 @@ public enum DurableFile {
   public static func write(
     _ bytes: [UInt8], to path: String, mode: UInt32 = 0o644
   ) throws(StorageError) {
-    try bytes.withUnsafeBytesTyped { buffer throws(StorageError) in
-      try write([buffer], to: path, mode: mode)
-    }
-  }
-
-  /// Writes a file whole from several pieces.
-  public static func write(
-    _ pieces: [UnsafeRawBufferPointer], to path: String, mode: UInt32 = 0o644
-  ) throws(StorageError) {
-    try write(to: path, mode: mode) { append in
-      for piece in pieces { append(piece) }
-    }
+    try write(to: path, mode: mode) { append in bytes.withUnsafeBytes(append) }
   }
 
   /// Writes a file whole from pieces that need not all exist at once.

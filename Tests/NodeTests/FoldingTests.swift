@@ -90,5 +90,11 @@ import Testing
     #expect(after.began == 0)
     let replay = try Folding(charter: charter, store: rounds.store, only: [])
     #expect(try await replay.fold(rounds.recipe(3)).root == after.root)
+    // Without the payloads beneath it, the snapshot is what is wrong, not the payload.
+    var pruned = rounds
+    pruned.messages[pruned.groups[0].contributions[0].id] = nil
+    await #expect(throws: StorageError.self) { try await folding.fold(pruned.recipe(3)) }
+    try FileManager.default.removeItem(atPath: path)
+    await #expect(throws: NodeError.self) { try await folding.fold(pruned.recipe(3)) }
   }
 }
