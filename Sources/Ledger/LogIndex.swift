@@ -4,14 +4,33 @@ import Records
 /// Where to find what is asked for again and again in a log, kept as entries come.
 struct LogIndex: Sendable {
   /// Proposals and approvals that name no older roster version than an entry before them.
-  private(set) var decisions: [Entry] = []
+  private(set) var decisions: [Decision] = []
   /// Presences with invitations or requests, the same.
-  private(set) var presences: [Entry] = []
+  private(set) var callings: [Calling] = []
   private(set) var contributions: [Entry] = []
   /// The newest attestation.
   private(set) var attestation: Entry?
   /// The highest roster version that was named so far.
   private var version: UInt32 = 0
+
+  /// What a proposal or an approval says, read once.
+  struct Decision: Sendable {
+    enum Kind: Sendable {
+      case proposal(ReadProposal)
+      case approval(of: ContentID)
+    }
+    let entry: Entry
+    let sequence: UInt64
+    let rosterVersion: UInt32
+    let kind: Kind
+  }
+
+  /// Who is called in by a presence, and who asks through it, read once.
+  struct Calling: Sendable {
+    let sequence: UInt64
+    let invitations: [Hanse_V1_Invitation]
+    let requests: [JoinAsk]
+  }
 
   init() {}
 
@@ -25,13 +44,27 @@ struct LogIndex: Sendable {
     switch entry.message.payload {
     case .contribution: contributions.append(entry)
     case .attestation: attestation = entry
-    case .proposal, .approval: if counts { decisions.append(entry) }
+    case .proposal(let proposal):
+      if counts { decide(entry, .proposal(ReadProposal(proposal))) }
+    case .approval(let approval):
+      if counts, let target = ContentID(bytes: approval.proposal) {
+        decide(entry, .approval(of: target))
+      }
     case .presence(let presence):
       if counts, !presence.invitations.isEmpty || !presence.requests.isEmpty {
-        presences.append(entry)
+        callings.append(
+          Calling(
+            sequence: entry.sequence, invitations: presence.invitations,
+            requests: presence.requests.compactMap { try? JoinAsk($0) }))
       }
     default: break
     }
+  }
+
+  private mutating func decide(_ entry: Entry, _ kind: Decision.Kind) {
+    decisions.append(
+      Decision(
+        entry: entry, sequence: entry.sequence, rosterVersion: entry.rosterVersion, kind: kind))
   }
 }
 
@@ -49,17 +82,21 @@ extension Logbook {
   /// Left out: what lies beyond `bounds`, behind an equivocation unless it was sealed, and what
   /// names an older roster version than an earlier entry of the log. A removal takes nothing away
   /// here.
-  func decisions(of lab: LabID, within bounds: [LabID: UInt64]?) -> ArraySlice<Entry> {
+  func decisions(
+    of lab: LabID, within bounds: [LabID: UInt64]?
+  ) -> ArraySlice<LogIndex.Decision> {
+    guard let all = indexes[lab]?.decisions, !all.isEmpty else { return [] }
     var last = UInt64.max
     if let bounds { last = bounds[lab] ?? 0 }
     if let fork = forks[lab] { last = min(last, max(fork.sequence - 1, sealed[lab] ?? 0)) }
-    return indexes[lab]?.decisions.prefix { $0.sequence <= last } ?? []
+    return all.prefix { $0.sequence <= last }
   }
 
   /// A lab's presences that count and say more than how it is.
-  func presences(of lab: LabID) -> ArraySlice<Entry> {
+  func callings(of lab: LabID) -> ArraySlice<LogIndex.Calling> {
+    guard let all = indexes[lab]?.callings, !all.isEmpty else { return [] }
     let last = lastCounting(lab)
-    return indexes[lab]?.presences.prefix { $0.sequence <= last } ?? []
+    return all.prefix { $0.sequence <= last }
   }
 
   /// A lab's contributions up to a place of its log, whatever became of them.

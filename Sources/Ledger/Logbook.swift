@@ -53,7 +53,7 @@ public struct Logbook: Sendable {
   var changedLogs: [ChangedLog] = []
 
   /// All rosters that were enacted, version 1 first.
-  public internal(set) var rosters: [Roster]
+  public private(set) var rosters: [Roster] { didSet { cover.forgetRosters() } }
   /// The seal of the current logs.
   public internal(set) var seal: Hanse_V1_Seal { didSet { sealID = seal.id } }
   private(set) var sealID: ContentID
@@ -62,6 +62,8 @@ public struct Logbook: Sendable {
   static let olderSealsMax = 64
   /// Highest sealed sequence by lab.
   var sealed: [LabID: UInt64] = [:]
+  /// How many rosters the sealed entries enact; nil when it is to be found anew.
+  var sealedRosterCount: Int?
   /// What labs attested of logs.
   var cover = Cover()
   /// How far the logs have been read.
@@ -106,15 +108,24 @@ public struct Logbook: Sendable {
   /// How sets of contributions that were asked for last are written as merges.
   var writings: [Writing] = []
   static let writingsMax = 4
-  var isSettled = true
+  var isSettled = true { didSet { if !isSettled { filings += 1 } } }
+  /// Counts what was filed.
+  private var filings: UInt64 = 0
   /// Labs with entries that were not read yet.
   var touched: [LabID] = []
-  /// Whether a proposal or an approval has come since the rosters were last found.
-  private var mayChangeRoster = false
+  /// The lowest roster version whose next one may be another by what has come since the rosters
+  /// were last found; nil for none.
+  private var mayChangeAfter: UInt32?
+  /// Whether a seal has brought proposals or approvals back that lie behind an equivocation.
+  var hasSealedDecisions = false
+  /// Whether a proposal is a later attempt, which rests on votes wherever they stand.
+  private var hasLaterAttempts = false
   /// Whether something that was read counts no longer.
   var mustRecount = false
   /// Counts the settles in which something was new.
   public private(set) var revision: UInt64 = 0
+  /// While it is the same, an entry that had no place here has none.
+  public var changeCount: UInt64 { filings + revision }
   /// Counts those of them after which something that was read before may count no longer.
   public private(set) var recounts: UInt64 = 0
 
@@ -190,12 +201,21 @@ public struct Logbook: Sendable {
       labs.sort()
     }
     touch(entry.lab)
-    switch entry.message.payload {
-    case .proposal, .approval: mayChangeRoster = true
-    default: break
-    }
+    noteDecision(entry)
     isSettled = false
     return .appended
+  }
+
+  private mutating func noteDecision(_ entry: Entry) {
+    var version = entry.rosterVersion
+    switch entry.message.payload {
+    case .proposal(let proposal):
+      version = min(version, max(1, proposal.makesVersion) - 1)
+      if proposal.attempt > 1 { hasLaterAttempts = true }
+    case .approval: break
+    default: return
+    }
+    mayChangeAfter = min(mayChangeAfter ?? version, version)
   }
 
   private mutating func fork(_ entry: Entry, held: Entry) -> Outcome {
@@ -218,9 +238,9 @@ public struct Logbook: Sendable {
   public mutating func settle() {
     guard !isSettled else { return }
     repeat {
-      if mayChangeRoster || mustRecount { settleRosters() }
+      if mayChangeAfter != nil || mustRecount || hasSealedDecisions { settleRosters() }
       settleSeal(reading: touched)
-    } while changeOver()
+    } while changeOver() || hasSealedDecisions
     if mustRecount {
       recounts += 1
       changed += contributionOrder.map(\.id)
@@ -237,7 +257,7 @@ public struct Logbook: Sendable {
     for lab in touched { read(lab) }
     readCitations()
     touched.removeAll(keepingCapacity: true)
-    mayChangeRoster = false
+    mayChangeAfter = nil
     mustRecount = false
     isSettled = true
     revision += 1
@@ -245,7 +265,12 @@ public struct Logbook: Sendable {
 
   private mutating func settleRosters() {
     let before = rosters
-    rosters = rosters(within: nil)
+    // What a version's successor is follows from what names that version, and from forks.
+    let isAnyNew = mustRecount || hasSealedDecisions
+    let known = isAnyNew ? 1 : max(1, Int(mayChangeAfter ?? 1))
+    hasSealedDecisions = false
+    rosters = rosters(after: Array(rosters.prefix(known)), within: nil)
+    if isAnyNew || hasLaterAttempts { sealedRosterCount = nil }
     // A removal takes away what was counted, and so does a version that no longer is.
     if rosters.count < before.count
       || rosters[rosters.count - 1].cutoffs != before[before.count - 1].cutoffs

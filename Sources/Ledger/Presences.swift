@@ -24,10 +24,7 @@ extension Logbook {
 
   /// Invitations that a lab has announced, in the order of its log.
   public func invitations(of lab: LabID) -> [Hanse_V1_Invitation] {
-    presences(of: lab).flatMap { entry -> [Hanse_V1_Invitation] in
-      guard case .presence(let presence)? = entry.message.payload else { return [] }
-      return presence.invitations
-    }
+    callings(of: lab).flatMap(\.invitations)
   }
 
   /// Proposals that wait for approvals.
@@ -36,35 +33,35 @@ extension Logbook {
   /// Requests by labs that have no seat, newest of each lab, by name and id.
   public var pendingRequests: [PendingRequest] {
     var newest: [LabID: (JoinAsk, LabID)] = [:]
-    var invited: [[UInt8]: UInt32] = [:]
     for member in roster.members {
-      for invitation in invitations(of: member.lab) {
-        invited[Array(invitation.key)] = invitation.uses
+      for calling in callings(of: member.lab) {
+        for ask in calling.requests
+        where roster.member(ask.lab) == nil && roster.cutoffs[ask.lab] == nil {
+          if let known = newest[ask.lab], known.0.timeSeconds >= ask.timeSeconds { continue }
+          newest[ask.lab] = (ask, member.lab)
+        }
       }
-      for ask in requests(recordedBy: member.lab)
-      where roster.member(ask.lab) == nil && roster.cutoffs[ask.lab] == nil {
-        if let known = newest[ask.lab], known.0.timeSeconds >= ask.timeSeconds { continue }
-        newest[ask.lab] = (ask, member.lab)
+    }
+    // Mostly nobody asks.
+    if newest.isEmpty { return [] }
+    var invited: Set<[UInt8]> = []
+    for member in roster.members {
+      for calling in callings(of: member.lab) {
+        for invitation in calling.invitations { invited.insert(Array(invitation.key)) }
       }
     }
     let open = openProposals
     return newest.keys.sorted().compactMap { lab in
       newest[lab].map { ask, recorder in
         PendingRequest(
-          ask: ask, recordedBy: recorder, isInvited: invited[ask.invitation.bytes] != nil,
-          proposal: open.first {
-            guard case .admit(let admission)? = $0.message.change else { return false }
-            return (try? JoinAsk(admission.request))?.lab == lab
-          })
+          ask: ask, recordedBy: recorder, isInvited: invited.contains(ask.invitation.bytes),
+          proposal: open.first { $0.ask?.lab == lab })
       }
     }
   }
 
   /// Requests that a member's log records.
   public func requests(recordedBy lab: LabID) -> [JoinAsk] {
-    presences(of: lab).flatMap { entry -> [JoinAsk] in
-      guard case .presence(let presence)? = entry.message.payload else { return [] }
-      return presence.requests.compactMap { try? JoinAsk($0) }
-    }
+    callings(of: lab).flatMap(\.requests)
   }
 }

@@ -17,6 +17,8 @@ struct Cover: Sendable {
   private(set) var grown: [LabID] = []
   /// Whether a lab is among them, by row.
   private var isGrown: [Bool] = []
+  /// The columns of each roster's members, version 1 first, as far as they were asked for.
+  private var columns: [[Int]] = []
 
   mutating func index(of lab: LabID) -> Int {
     if let known = indexes[lab] { return known }
@@ -27,6 +29,18 @@ struct Cover: Sendable {
     isGrown.append(false)
     return index
   }
+
+  /// The columns of a roster's members. Rosters are asked for from version 1 on.
+  mutating func columns(of roster: Roster) -> [Int] {
+    let place = Int(roster.version) - 1
+    if place < columns.count { return columns[place] }
+    let found = roster.members.map { index(of: $0.lab) }
+    if place == columns.count { columns.append(found) }
+    return found
+  }
+
+  /// Other rosters were enacted.
+  mutating func forgetRosters() { columns.removeAll() }
 
   mutating func raise(_ lab: LabID, by attester: LabID, to sequence: UInt64) {
     raise(lab, column: index(of: attester), to: sequence)
@@ -71,7 +85,7 @@ extension Logbook {
     var version: UInt32 = 1
     var grew = false
     while let roster = roster(version: version) {
-      let columns = roster.members.map { cover.index(of: $0.lab) }
+      let columns = cover.columns(of: roster)
       // A roster that is reached only now has seen none of the logs.
       let open = version > seal.rosterVersion ? labs : cover.grown
       for lab in open {
@@ -81,12 +95,16 @@ extension Logbook {
         else { continue }
         sealed[lab] = sequence
         grew = true
+        if decides(lab, after: last, through: sequence) {
+          sealedRosterCount = nil
+          if let fork = forks[lab], sequence >= fork.sequence { hasSealedDecisions = true }
+        }
         // Of a log that was cut, what is sealed counts all the same.
         touch(lab)
       }
       // Only what is sealed may decide who seals next.
       guard Int(version) < rosters.count,
-        version < seal.rosterVersion || rosters(within: sealed).count > Int(version)
+        version < seal.rosterVersion || countSealedRosters() > Int(version)
       else { break }
       version += 1
     }
@@ -101,6 +119,18 @@ extension Logbook {
     olderSeals.append((sealID, seal))
     if olderSeals.count > Self.olderSealsMax { olderSeals.removeFirst() }
     seal = next
+  }
+
+  private mutating func countSealedRosters() -> Int {
+    if let known = sealedRosterCount { return known }
+    let count = rosters(after: [rosters[0]], within: sealed).count
+    sealedRosterCount = count
+    return count
+  }
+
+  /// Whether a log has a proposal or an approval in these places.
+  private func decides(_ lab: LabID, after last: UInt64, through sequence: UInt64) -> Bool {
+    indexes[lab]?.decisions.contains { $0.sequence > last && $0.sequence <= sequence } ?? false
   }
 
   /// Reads what is new of a lab's attestations.

@@ -41,7 +41,7 @@ extension Participant {
       case .known: break
       case .gap, .unknownRoster:
         if connection != nil { try requirePlausible(entry) }
-        wait(for: entry)
+        waiting.add(entry)
         if let connection { told.append(.entryDeferred(entry.lab, from: connection)) }
       case .branch: break
       case .equivocation:
@@ -60,17 +60,6 @@ extension Participant {
       if let connection {
         told.append(.entryRefused(from: connection, reason: "\(error)"))
       }
-    }
-  }
-
-  /// Keeps an entry that cannot be checked yet, so that anybody may have written it: not one with
-  /// another signature in the place of the true one, and no more than a few mebibytes of them.
-  private mutating func wait(for entry: Entry) {
-    guard !waiting.contains(entry) else { return }
-    waiting.append(entry)
-    waitingBytes += entry.body.count
-    while waiting.count > Limits.waitingEntriesMax || waitingBytes > Limits.waitingBytesMax {
-      waitingBytes -= waiting.removeFirst().body.count
     }
   }
 
@@ -100,15 +89,15 @@ extension Participant {
     out.append(.news(.signedElsewhere(sequence: entry.sequence)))
   }
 
-  /// Tries the entries again that rested on others, until none of them moves.
+  /// Tries the entries again that rested on others, until none of them moves. While nothing has
+  /// come to the ledger since, none can: strangers' entries must not be gone through at every
+  /// frame.
   private mutating func retryWaiting(_ changes: inout [Change], _ told: inout [GossipEvent]) {
-    var moved = !waiting.isEmpty
+    var moved = !waiting.isEmpty && waiting.triedAt != logbook.changeCount
     while moved {
       moved = false
-      let before = waiting
-      waiting = []
-      waitingBytes = 0
-      for entry in before {
+      waiting.triedAt = logbook.changeCount
+      for entry in waiting.takeAll() {
         let count = changes.count
         receive(entry, from: nil, &changes, &told)
         if changes.count > count { moved = true }

@@ -80,10 +80,10 @@ package struct Participant: Sendable {
 
   package internal(set) var logbook: Logbook
   package internal(set) var mesh: Mesh
-  /// Entries that came before what they rest on, oldest first.
-  var waiting: [Entry] = []
+  /// Entries that came before what they rest on.
+  var waiting = WaitingEntries()
   /// Bytes of their bodies.
-  package internal(set) var waitingBytes = 0
+  package var waitingBytes: Int { waiting.bytes }
 
   /// The merge that this node stands on.
   package internal(set) var head: Hanse_V1_Merge { didSet { headID = head.id } }

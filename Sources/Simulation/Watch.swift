@@ -178,8 +178,9 @@ struct Watch {
     last.revision = process.participant.logbook.revision
     if forkers.isEmpty { checkFates(process.participant.logbook, node, &last, seconds) }
     if last.seal != process.participant.logbook.seal {
+      let before = last.seal?.prefixes ?? []
       last.seal = process.participant.logbook.seal
-      checkSeal(process.participant.logbook, node, &last, seconds)
+      checkSeal(process.participant.logbook, before: before, node, &last, seconds)
     }
     seen[node.index] = last
   }
@@ -210,24 +211,27 @@ struct Watch {
 
   /// What is sealed stands, everywhere the same, and has its quorum.
   private mutating func checkSeal(
-    _ book: Logbook, _ node: SimulatedNode, _ last: inout Seen, _ seconds: Double
+    _ book: Logbook, before: [Hanse_V1_LogPosition], _ node: SimulatedNode, _ last: inout Seen,
+    _ seconds: Double
   ) {
-    let named = Set(book.seal.prefixes.compactMap { LabID(bytes: $0.lab) })
-    for lab in last.sealed.keys.sorted() where !named.contains(lab) {
-      report("node \(node.index) unseals the log of \(lab.short)", at: seconds)
-    }
     count.read(node.disk, of: node.index)
-    let rosters = book.rosters.prefix(Int(book.seal.rosterVersion)).map { $0.members.map(\.lab) }
-    for prefix in book.seal.prefixes {
+    let rosters = book.rosters.prefix(Int(book.seal.rosterVersion))
+    var hasSameLabs = book.seal.prefixes.count == before.count
+    for (index, prefix) in book.seal.prefixes.enumerated() {
+      // Most of a seal is the one before.
+      if index < before.count {
+        if before[index] == prefix { continue }
+        if before[index].lab != prefix.lab { hasSameLabs = false }
+      }
       guard let head = Head(prefix) else { continue }
-      let before = last.sealed[head.lab] ?? 0
-      guard head.sequence != before else { continue }
-      if head.sequence < before {
+      let known = last.sealed[head.lab] ?? 0
+      guard head.sequence != known else { continue }
+      if head.sequence < known {
         report("node \(node.index) unseals entries of \(head.lab.short)", at: seconds)
       }
       last.sealed[head.lab] = head.sequence
-      let isBorneOut = rosters.contains {
-        count.attesters(of: head, among: $0, at: node.index) >= SealCount.quorum(of: $0.count)
+      let isBorneOut = rosters.reversed().contains {
+        count.isSealed(head, by: $0.members, at: node.index)
       }
       if !isBorneOut {
         report(
@@ -240,6 +244,12 @@ struct Watch {
           "two entries of \(head.lab.short) at sequence \(head.sequence) are sealed", at: seconds)
       }
       sealedPlaces[place] = head.entry
+    }
+    if !hasSameLabs {
+      let labs = Set(book.seal.prefixes.compactMap { LabID(bytes: $0.lab) })
+      for lab in last.sealed.keys.sorted() where !labs.contains(lab) {
+        report("node \(node.index) unseals the log of \(lab.short)", at: seconds)
+      }
     }
   }
 }
