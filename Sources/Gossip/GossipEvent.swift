@@ -43,8 +43,9 @@ public enum GossipEvent: Sendable {
   /// An entry that came over this connection is wrong in itself.
   case entryRefused(from: ConnectionID, reason: String)
   /// An entry of this lab, which came over this connection, could not be judged yet, since it rests
-  /// on others that are not here. Whether the lab wrote it is not known either.
-  case entryDeferred(LabID, from: ConnectionID)
+  /// on others that are not here; the shell keeps it. `isSigned` when it is signed with a key that
+  /// the lab has: otherwise anybody may have written it.
+  case entryDeferred(LabID, from: ConnectionID, isSigned: Bool)
   /// Two entries by one lab at one sequence are held here. `isFirst` when the entry before is the
   /// same on both branches; `from` who showed the other branch.
   case forked(LabID, sequence: UInt64, isFirst: Bool, from: ConnectionID?)

@@ -166,6 +166,8 @@ public enum GossipLimits {
   public static let entryRequestsPerPeer = 4
   /// Seconds after which an entry that rested on others is tried again.
   public static let deferSeconds = 5.0
+  /// The same at most: it is doubled each time, since what came is kept here.
+  public static let deferSecondsMax = 60.0
   /// Seconds for which a peer that could not give what it claimed to have is not asked again.
   public static let unhelpfulSeconds = 60.0
   /// Times that a peer may claim more of a node's own log and give none of it, before a node that

@@ -12,11 +12,8 @@ extension Mesh {
     case .verified(let batch): finishBatch(batch, now)
     case .entryRefused(let from, let reason):
       fault(.badEntry, on: from, printable(reason), now)
-    case .entryDeferred(let lab, let from):
-      // Anybody can write such an entry: only whoever showed it is not asked again.
-      guard let peer = links[from]?.lab, logs.contains(lab) else { return }
-      peers[peer]?.deferred[lab] = Deferral(
-        until: now.adding(seconds: GossipLimits.deferSeconds), appended: appendedCount)
+    case .entryDeferred(let lab, let from, let isSigned):
+      entryDeferred(lab, from, isSigned, now)
     case .forked(let lab, let sequence, let isFirst, let from):
       forked(lab, sequence, isFirst, from, now)
     case .fetchBranch(let lab, let after, let peer):
@@ -32,6 +29,27 @@ extension Mesh {
       offerEvidence(to: link.lab)
     default: break
     }
+  }
+
+  /// An entry waits for others. When its lab has signed it, nobody has anything better to send;
+  /// when that cannot be told, anybody can have written it: only whoever showed it is not asked
+  /// again.
+  private mutating func entryDeferred(
+    _ lab: LabID, _ from: ConnectionID, _ isSigned: Bool, _ now: Instant
+  ) {
+    guard let peer = links[from]?.lab, let log = logs[lab] else { return }
+    guard isSigned else {
+      peers[peer]?.deferred[lab] = Deferral(
+        seconds: GossipLimits.deferSeconds, sequence: log.sequence, now)
+      return
+    }
+    let last = log.deferral.flatMap { $0.sequence == log.sequence ? $0 : nil }
+    // Told once for each entry of a batch.
+    if let last, now < last.until { return }
+    logs[lab]?.deferral = Deferral(
+      seconds: min(
+        last.map { 2 * $0.seconds } ?? GossipLimits.deferSeconds, GossipLimits.deferSecondsMax),
+      sequence: log.sequence, now)
   }
 
   // MARK: - Own logs
@@ -89,7 +107,6 @@ extension Mesh {
     let head = Head(entry)
     if logs[head.lab] == nil { logs[head.lab] = Shared(Log()) }
     logs[head.lab]?.value.append(head)
-    appendedCount += 1
     let signed = entry.signed
     for peer in linked { pass(signed, head, to: peer, now) }
   }
@@ -231,6 +248,7 @@ extension Mesh {
     guard log.askedOf == nil, log.verifying == 0 else { return }
     if let until = log.patientUntil, now < until { return }
     let own = log.sequence
+    if let deferral = log.deferral, deferral.holds(at: own, now) { return }
     var claimed = false
     var best: (rank: Int, place: Int)?
     for (place, peer) in idle.enumerated() {
@@ -275,10 +293,10 @@ extension Mesh {
     return found != nil
   }
 
-  /// Whether what a peer has of a log waits for others' entries, none of which has come since.
+  /// Whether what a peer has of a log was sent and waits for others' entries.
   func isDeferred(_ lab: LabID, at peer: LabID, _ now: Instant) -> Bool {
     guard let deferral = peers[peer]?.deferred[lab] else { return false }
-    return now < deferral.until && deferral.appended == appendedCount
+    return deferral.holds(at: logs[lab]?.sequence ?? 0, now)
   }
 
   private mutating func pursueBranch(_ lab: LabID, _ now: Instant) {

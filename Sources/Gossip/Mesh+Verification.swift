@@ -109,7 +109,8 @@ extension Mesh {
         continue
       }
       // It did not become part of the log: not to be asked of the same peer again at once.
-      if let peer, peers[peer]?.deferred[entry.lab].map({ $0.until <= now }) ?? true {
+      let waits = log.deferral?.holds(at: log.sequence, now) ?? false
+      if let peer, !waits, peers[peer]?.deferred[entry.lab].map({ $0.until <= now }) ?? true {
         restFrom(peer, entry.lab, now)
       }
       behind[entry.lab] = true

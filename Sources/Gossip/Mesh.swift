@@ -74,8 +74,6 @@ public struct Mesh: Sendable {
   var allObjectsChanged = false
   /// When waiting alone next makes something possible, at the earliest.
   var waitEnds: Instant?
-  /// Counts the entries that were appended to any log.
-  var appendedCount: UInt64 = 0
   var total = ReceivedCounts()
   var pushed = 0
 
@@ -213,6 +211,8 @@ struct Log: Sendable {
   /// Until then the author's own push is awaited rather than asking whoever announced it; among
   /// more than 16 labs, the push of any neighbour.
   var patientUntil: Instant?
+  /// Its next entry came, and waits for others.
+  var deferral: Deferral?
   /// The own end for which a push is awaited, and who announced first what follows it.
   var patientAt: UInt64?
   var announcedBy: LabID?

@@ -76,11 +76,22 @@ struct Known: Sendable {
   var entry: ContentID?
 }
 
-/// How long a peer is not asked for a log whose next entry there rests on others that are not here:
-/// for a while, or until something is appended to any log.
+/// How long nobody, or one peer, is asked for a log whose next entry rests on others that are not
+/// here: for a while, or until the log goes on. What was sent is kept, and tried again when others
+/// come; it is asked for again only because there is a limit to what is kept.
 struct Deferral: Sendable {
-  var until: Instant
-  var appended: UInt64
+  let until: Instant
+  let seconds: Double
+  /// How far the log reached here.
+  let sequence: UInt64
+
+  init(seconds: Double, sequence: UInt64, _ now: Instant) {
+    until = now.adding(seconds: seconds)
+    self.seconds = seconds
+    self.sequence = sequence
+  }
+
+  func holds(at reached: UInt64, _ now: Instant) -> Bool { now < until && reached == sequence }
 }
 
 /// One connection to a member.

@@ -12,6 +12,7 @@ extension Participant {
     repeat {
       drain()
       settle()
+      tryWaitingAgain()
       // A hundred labs that say where they are at once are looked at once.
       let isDue = mayShowPresences && shownPresences != logbook.presenceCount
       if shownRosterVersion != logbook.roster.version || isDue { showRoster() }

@@ -15,6 +15,13 @@ extension Participant {
   /// Checks entries that came in a file, just as those that a peer sends.
   mutating func verify(imported entries: [Entry]) { file(entries, from: nil) }
 
+  /// Tries the entries that rest on others again, when an own entry or a seal may have brought
+  /// those: nobody is asked for what is here.
+  mutating func tryWaitingAgain() {
+    guard !waiting.isEmpty, waiting.triedAt != logbook.changeCount else { return }
+    file([], from: nil)
+  }
+
   private mutating func file(_ entries: [Entry], from connection: ConnectionID?) {
     var changes: [Change] = []
     var told: [GossipEvent] = []
@@ -40,9 +47,11 @@ extension Participant {
         if entry.lab == lab { noticeOwn(entry) }
       case .known: break
       case .gap, .unknownRoster:
-        if connection != nil { try requirePlausible(entry) }
+        let isSigned = try connection != nil && isSigned(entry)
         waiting.add(entry)
-        if let connection { told.append(.entryDeferred(entry.lab, from: connection)) }
+        if let connection {
+          told.append(.entryDeferred(entry.lab, from: connection, isSigned: isSigned))
+        }
       case .branch: break
       case .equivocation:
         // One proof is enough, the lowest: whoever signs a thousand branches fills no disk here.
@@ -63,20 +72,26 @@ extension Participant {
     }
   }
 
-  /// Throws when an entry that has to wait is known to be forged: where its roster is known, the
-  /// key is, and what this lab has not signed must not keep it waiting for the rest of its own log.
-  private func requirePlausible(_ entry: Entry) throws(LedgerError) {
-    var keys = entry.lab == lab ? keyring.keys.map(\.publicKey) : []
-    if let roster = logbook.roster(version: entry.rosterVersion) {
-      keys = roster.member(entry.lab).map { [$0.key] } ?? []
-    } else if entry.lab != lab {
-      return
-    }
+  /// Whether an entry that has to wait is signed with a key that its lab has: no when that cannot
+  /// be told, since its roster is not known here and may have given the lab another one.
+  ///
+  /// - Throws: when it is known to be forged: what a lab has not signed must not keep it waiting
+  ///   for the rest of its log.
+  private func isSigned(_ entry: Entry) throws(LedgerError) -> Bool {
+    let roster = logbook.roster(version: entry.rosterVersion)
+    let keys =
+      roster == nil && entry.lab == lab
+      ? keyring.keys.map(\.publicKey)
+      : (roster ?? logbook.roster).member(entry.lab).map { [$0.key] } ?? []
     var fault = RecordError.field("entry.signature", "is of no key that this lab has")
     for key in keys {
-      do { return try entry.verify(with: key) } catch { fault = error }
+      do {
+        try entry.verify(with: key)
+        return true
+      } catch { fault = error }
     }
-    throw .record(fault)
+    guard roster == nil, entry.lab != lab else { throw .record(fault) }
+    return false
   }
 
   /// An entry of the own log came from outside. One that was written while this node was signing is

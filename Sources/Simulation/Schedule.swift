@@ -95,6 +95,9 @@ package struct Outcome: Sendable {
   package var happenings: Int
   /// What must not happen and did, in the order in which it was seen.
   package var violations: [String]
+  /// Why it is no fault that the healthy nodes are not at one; nil when they are, or when it is
+  /// one.
+  package var excuse: String?
   /// What this schedule had in it, for the curious.
   package var weather: [String]
 

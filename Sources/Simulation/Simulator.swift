@@ -38,9 +38,11 @@ extension World {
   }
 
   /// Whether all healthy nodes have finished the last round on one root and know the same entries.
-  var isAtOne: Bool {
+  var isAtOne: Bool { areAtOne(healthy) }
+
+  private func areAtOne(_ nodes: [SimulatedNode]) -> Bool {
     var first: (root: ContentID, members: [UInt8], entries: [LabID: UInt64])?
-    for node in healthy {
+    for node in nodes {
       guard let participant = node.participant, participant.isMember,
         participant.round >= schedule.rounds, let root = participant.headRoot, !node.isWorking,
         !node.isSyncing, node.inbox.isEmpty
@@ -68,7 +70,12 @@ extension World {
 
   /// After the calm everybody must have arrived; says who has not, and where it stands.
   func checkLiveness() {
-    guard !isAtOne, !hasSplitVote, !areTooFewToBegin else { return }
+    guard !isAtOne else { return }
+    // Whoever waits to be admitted then waits; the members are at one all the same.
+    let members = healthy.filter { $0.participant?.isMember == true }
+    if hasSplitVote, areAtOne(members) { excuse = "a split vote" }
+    if areTooFewToBegin { excuse = "too few labs to begin" }
+    guard excuse == nil else { return }
     let some = healthy.compactMap { self.members(of: $0) }.max { $0.count < $1.count } ?? []
     let places = healthy.map { node -> String in
       guard let participant = node.participant else { return "\(node.index): down" }
@@ -184,7 +191,7 @@ extension World {
       missed: missed, payloadRatio: fetched == 0 ? 1 : Double(counts.blockBytes) / Double(fetched),
       statesFetched: statesFetched, falseSnapshots: falseSnapshots,
       payloadsLetGo: payloadsLetGo, virtualSeconds: seconds, happenings: happenings,
-      violations: watch.violations,
+      violations: watch.violations, excuse: watch.violations.isEmpty ? excuse : nil,
       weather: faults.map(\.rawValue) + weatherLog)
   }
 

@@ -27,6 +27,8 @@ final class World {
   /// Which of the schedule's faults this seed has.
   var faults: [Fault] = []
   var weatherLog: [String] = []
+  /// Why it is no fault that the healthy nodes are not at one.
+  var excuse: String?
   /// Chance that a frame's connection breaks with it.
   var breakChance = 0.0
   var repeatChance = 0.0

@@ -14,10 +14,11 @@ struct Row: Encodable {
   let payloadRatio: Double
   let virtualSeconds: Double
   let violations: [String]
+  let excuse: String?
   let weather: [String]
 
   enum CodingKeys: String, CodingKey {
-    case seed, trace, roots, round, redundancy, missed, violations, weather
+    case seed, trace, roots, round, redundancy, missed, violations, excuse, weather
     case payloadRatio = "payload_ratio"
     case virtualSeconds = "virtual_seconds"
   }
@@ -32,6 +33,7 @@ struct Row: Encodable {
     payloadRatio = Lines.rounded(outcome.payloadRatio)
     virtualSeconds = Lines.rounded(outcome.virtualSeconds)
     violations = outcome.violations
+    excuse = outcome.excuse
     weather = outcome.weather
   }
 }
@@ -80,8 +82,13 @@ enum Lines {
       "seed \(outcome.seed)  trace \(hex(outcome.trace))  round \(outcome.round)  "
         + "roots \(outcome.roots)  redundancy \(rounded(outcome.redundancy))  "
         + "missed \(outcome.missed)  payload \(rounded(outcome.payloadRatio))  "
-        + "\(Int(outcome.virtualSeconds)) s  " + (outcome.passed ? "passed" : "FAILED"))
+        + "\(Int(outcome.virtualSeconds)) s  " + verdict(outcome))
     fflush(nil)
+  }
+
+  private static func verdict(_ outcome: Outcome) -> String {
+    if let excuse = outcome.excuse { return "excused: \(excuse)" }
+    return outcome.passed ? "passed" : "FAILED"
   }
 
   static func explain(_ outcome: Outcome, of schedule: Schedule, faults: String) {

@@ -43,6 +43,18 @@ import Testing
     #expect(outcome.redundancy < 1)
   }
 
+  /// While a recall is voted on, some labs go on under the new roster before others know of it:
+  /// what they write is kept until then, and not asked for again and again. It was received 1.6
+  /// times in vain for each time that it was new.
+  @Test(.enabled(if: isFull, "HANSE_TESTS=full"))
+  func whatWaitsForARosterIsReceivedOnce() throws {
+    let outcome = try Simulator.run(Schedule(nodes: 40, rounds: 1, seed: 4))
+    #expect(outcome.passed, "\(outcome.violations)")
+    #expect(outcome.weather.contains("a recall"))
+    #expect(outcome.missed == 0)
+    #expect(outcome.redundancy < 1.2)
+  }
+
   /// Labs that join, and one that comes back, when most rounds are over; payloads are let go.
   @Test(arguments: UInt64(1)...(isFull ? 60 : 6), [2, 256] as [UInt32])
   func latecomersArrive(seed: UInt64, retention: UInt32) throws {
