@@ -15,7 +15,7 @@ public enum DurableFile {
   /// - Throws: `ContainerError.unwritable` or what `body` throws; then the old file is untouched
   ///   and the sibling is gone.
   public static func write(to path: String, _ body: (inout Sink) throws -> Void) throws {
-    let sibling = path + ".new-\(getpid())"
+    let sibling = path + siblingMark + "\(getpid())"
     unlink(sibling)
     let descriptor = open(sibling, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
@@ -35,6 +35,26 @@ public enum DurableFile {
       throw error
     }
     try synchroniseFolder(of: path)
+  }
+
+  private static let siblingMark = ".new-"
+
+  /// Removes the siblings that processes left in a folder when they were killed while they wrote.
+  /// Those of a process that lives are left alone.
+  public static func removeLeftovers(in folder: String) {
+    guard let listing = opendir(folder) else { return }
+    defer { closedir(listing) }
+    while let item = readdir(listing) {
+      let name = withUnsafeBytes(of: &item.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      let digits = name.reversed().prefix { $0.isASCII && $0.isNumber }.reversed()
+      guard let process = pid_t(String(digits)), process > 0,
+        name.dropLast(digits.count).hasSuffix(siblingMark), process != getpid(),
+        kill(process, 0) != 0, errno == ESRCH
+      else { continue }
+      unlink(folder + "/" + name)
+    }
   }
 
   private static func check(_ result: Int32, _ path: String) throws {

@@ -46,6 +46,14 @@ public enum BestAdapter {
     try DurableFile.synchroniseFolder(of: folder)
   }
 
+  /// Puts right what a kill left beside the best adapter: only one folder of that name stays.
+  public static func removeLeftovers(in run: String) {
+    let folder = "\(run)/\(folderName)"
+    if access(folder, F_OK) != 0 { rename(folder + ".old", folder) }
+    remove(folder + ".new")
+    remove(folder + ".old")
+  }
+
   /// Renames the best adapter of an earlier run, so that nobody takes it for the new one's.
   static func putAside(in run: String) {
     let (folder, aside) = ("\(run)/\(folderName)", "\(run)/best.before")
@@ -89,6 +97,7 @@ public enum BestAdapter {
 
   /// Removes a folder of our own making; one with other files in it stays.
   private static func remove(_ folder: String) {
+    DurableFile.removeLeftovers(in: folder)
     for name in ["adapter_config.json", "adapter_model.safetensors", recordName] {
       unlink("\(folder)/\(name)")
     }

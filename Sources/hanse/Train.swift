@@ -1,6 +1,7 @@
 import Adapters
 import ArgumentParser
 import Checkpoints
+import Containers
 import Control
 import Datasets
 import Glibc
@@ -134,6 +135,9 @@ struct Train: AsyncParsableCommand {
     guard access(out, W_OK) == 0 else {
       throw CheckpointError.cannotWrite(path: out, reason: String(cString: strerror(errno)))
     }
+    // A run that was killed while it wrote left half a file there, which is nobody's any more.
+    DurableFile.removeLeftovers(in: out)
+    BestAdapter.removeLeftovers(in: out)
   }
 
   private func savedRun(

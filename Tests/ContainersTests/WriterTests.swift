@@ -23,6 +23,17 @@ import Testing
     #expect(files.count == 1)
   }
 
+  /// What a process that was killed left behind goes; what a living one writes, and what only looks
+  /// like it, stays.
+  @Test func leftoversOfKilledProcessesGo() throws {
+    let living = ["run.new-1", "run.new-", "run.new-12x", "999999999", "run.json"]
+    for name in living + ["run.new-999999999"] { _ = try folder.file(name, [1]) }
+    DurableFile.removeLeftovers(in: folder.path)
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    #expect(names == living.sorted())
+    DurableFile.removeLeftovers(in: folder.path + "/none")
+  }
+
   @Test func theBytesAreTheOnesWrittenDown() throws {
     var writer = SafetensorsWriter()
     try writer.add(name: "w", shape: [2], floats: [1, -2], as: .bf16)

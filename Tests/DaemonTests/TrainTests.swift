@@ -78,6 +78,13 @@ import TinyModels
       process.waitUntilExit()
     }
     #expect(kills >= 5)
+    // Killed in the middle of writing: half a file, and a best adapter that was just replaced.
+    for name in ["adapter_model.safetensors.new-999999999", "best.new/adapter_config.json"] {
+      let path = folder + "/killed/" + name
+      try FileManager.default.createDirectory(
+        atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      try Data([1]).write(to: URL(filePath: path))
+    }
     let last = try train("killed", ["--resume"])
     #expect(last.code == 0, "\(last.errors)")
     #expect(try curve("killed") == wanted)
