@@ -47,7 +47,9 @@ extension Participant {
         if entry.lab == lab { noticeOwn(entry) }
       case .known: break
       case .gap, .unknownRoster:
-        let isSigned = try connection != nil && isSigned(entry)
+        // Of a log only its next entry: whoever shows a later one may keep those between to itself.
+        let isNext = entry.sequence == UInt64(logbook.log(of: entry.lab).count) + 1
+        let isSigned = try connection != nil && isSigned(entry) && isNext
         waiting.add(entry)
         if let connection {
           told.append(.entryDeferred(entry.lab, from: connection, isSigned: isSigned))

@@ -46,6 +46,23 @@ import Testing
     #expect(circle.nodes[0].logbook.log(of: circle.lab(3)) == log)
   }
 
+  /// A true entry of a later place, with a forged one before it: who shows them does not keep what
+  /// really lies before from being asked of others.
+  @Test func aLaterTrueEntryKeepsNobodyFromReadingTheLog() throws {
+    var circle = try circle()
+    let wire = circle.intrude(0, as: 2)
+    let first = try circle.forge(3, Self.presence("true"))
+    let later = try circle.forge(3, Self.presence("later"), after: first, version: 2)
+    for turn in 0..<20 {
+      let forged = try circle.forge(
+        3, Self.presence("forged \(turn)"), version: 2, key: circle.firstKeys[2])
+      circle.tell(0, .frame(wire, Self.frame([forged, later])))
+      if turn == 5 { circle.tell(1, .imported([first])) }
+      circle.wait(1)
+    }
+    #expect(circle.nodes[0].logbook.log(of: circle.lab(3)) == [first])
+  }
+
   @Test func aTrueEntryIsNotMistakenForTheSameOneWithAForgedSignature() throws {
     var circle = try circle()
     let wire = circle.intrude(0, as: 2)
