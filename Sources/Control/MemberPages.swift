@@ -195,12 +195,18 @@ public struct ProposalRow: Codable, Sendable, Equatable {
   public var needed: Int
   /// Whether it has been enacted.
   public var enacted: Bool
+  /// Which attempt at the version it is.
+  public var attempt: Int
+  /// Whether labs enough have approved it or have not voted in this attempt.
+  public var canPass: Bool
 
   /// A proposal's line.
   public init(
     id: String, makesVersion: Int, change: String, details: [String] = [], proposer: Named,
-    approvals: [String], needed: Int, enacted: Bool
+    approvals: [String], needed: Int, enacted: Bool, attempt: Int, canPass: Bool
   ) {
+    self.attempt = attempt
+    self.canPass = canPass
     self.id = id
     self.makesVersion = makesVersion
     self.change = change

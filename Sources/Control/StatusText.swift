@@ -141,8 +141,8 @@ extension PendingPage {
 extension ProposalRow {
   /// A proposal with its approvals.
   public func lines(_ style: PageStyle) -> [String] {
-    let state =
-      enacted ? style.good("enacted") : "\(approvals.count) of \(needed) approvals"
+    let count = "\(approvals.count) of \(needed) approvals"
+    let state = enacted ? style.good("enacted") : canPass ? count : count + ", the votes are split"
     return [
       style.strong(PlainText.escape(change)) + "  (\(state))"
     ]
@@ -150,7 +150,10 @@ extension ProposalRow {
         "  proposal     \(PlainText.escape(id))",
         "  makes roster version \(makesVersion), proposed by \(PlainText.escape(proposer.name))",
         "  approved by" + (approvals.isEmpty ? " nobody yet" : PendingPage.names(approvals)),
-      ] + (enacted ? [] : ["  approve it   hanse approve \(Figures.short(id))"])
+      ]
+      + (enacted
+        ? []
+        : ["  \(canPass ? "approve it " : "try again  ")  hanse approve \(Figures.short(id))"])
   }
 }
 

@@ -119,7 +119,7 @@ public struct Logbook: Sendable {
   /// Whether a seal has brought proposals or approvals back that lie behind an equivocation.
   var hasSealedDecisions = false
   /// Whether a proposal is a later attempt, which rests on votes wherever they stand.
-  private var hasLaterAttempts = false
+  public private(set) var hasLaterAttempts = false
   /// Whether something that was read counts no longer.
   var mustRecount = false
   /// Counts the settles in which something was new.

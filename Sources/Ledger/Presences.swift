@@ -27,9 +27,6 @@ extension Logbook {
     callings(of: lab).flatMap(\.invitations)
   }
 
-  /// Proposals that wait for approvals.
-  public var openProposals: [OpenProposal] { proposals(after: roster, within: nil) }
-
   /// Requests by labs that have no seat, newest of each lab, by name and id.
   public var pendingRequests: [PendingRequest] {
     var newest: [LabID: (JoinAsk, LabID)] = [:]
@@ -55,7 +52,11 @@ extension Logbook {
       newest[lab].map { ask, recorder in
         PendingRequest(
           ask: ask, recordedBy: recorder, isInvited: invited.contains(ask.invitation.bytes),
-          proposal: open.first { $0.ask?.lab == lab })
+          proposal:
+            open.filter { $0.ask?.lab == lab }.max {
+              ($0.message.attempt, $0.approvers.count, $1.id)
+                < ($1.message.attempt, $1.approvers.count, $0.id)
+            })
       }
     }
   }

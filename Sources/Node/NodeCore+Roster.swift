@@ -50,11 +50,7 @@ extension NodeCore {
   func approve(_ request: ApproveRequest) throws -> ApprovePage {
     do { try participant.requireSigning() } catch { throw ControlError(error) }
     let subject = request.subject
-    if let proposal = logbook.openProposals.first(where: {
-      $0.id.description.hasPrefix(subject) && subject.utf8.count >= 4
-    }) {
-      return try approve(proposal.id)
-    }
+    if let proposal = logbook.proposal(startingWith: subject) { return try approve(proposal.id) }
     if let settled = try writer.settled(subject) { return settled }
     let pending = try declinedRequest(subject) ?? openRequest(subject)
     if logbook.roster.members.contains(where: { $0.name == pending.ask.name }) {
@@ -265,27 +261,38 @@ extension NodeCore {
   }
 
   private func propose(_ change: Hanse_V1_Proposal.OneOf_Change) throws -> ApprovePage {
-    if let own = participant.hindrance {
-      throw ControlError(
-        .refused,
-        "this lab has approved another change, which is still open: "
-          + writer.describe(own.message),
-        hint: Participant.oneApproval(own.id))
-    }
+    try requireNoHindrance(to: change)
     let id = try ask { () throws(Refusal) in
       try participant.propose(change, at: Self.moment)
     }
     return try approve(id)
   }
 
+  private func requireNoHindrance(to change: Hanse_V1_Proposal.OneOf_Change) throws {
+    guard let other = participant.hindrance(to: change) else { return }
+    let what = writer.describe(other.message)
+    throw ControlError(
+      .refused,
+      other.approvers.contains(lab)
+        ? "this lab has approved another change, which is still open: \(what)"
+        : "another change can still be enacted, and this one not beside it: \(what)",
+      hint: participant.hint(about: other))
+  }
+
   func approve(_ id: ContentID) throws -> ApprovePage {
+    if let wanted = logbook.proposal(id), !wanted.approvers.contains(lab) || !wanted.canPass,
+      logbook.roster.version < wanted.message.makesVersion, let change = wanted.message.change
+    {
+      try requireNoHindrance(to: change)
+    }
     let after = try ask { () throws(Refusal) in try participant.approve(id, at: Self.moment) }
     let made = after.message.makesVersion
     let row = writer.row(after)
     let message =
       logbook.roster.version >= made
       ? "enacted: roster version \(made)"
-      : "\(after.approvers.count) of \(after.needed) approvals; "
+      : (after.id == id ? "" : "proposed anew, as attempt \(after.message.attempt): ")
+        + "\(after.approvers.count) of \(after.needed) approvals; "
         + "the others see it under hanse pending"
     return ApprovePage(proposal: row, message: message)
   }

@@ -48,7 +48,7 @@ extension PageWriter {
     guard made <= logbook.roster.version, let before = logbook.roster(version: made &- 1),
       let enacted = logbook.enactedProposal(after: before)
     else { return nil }
-    guard enacted.id == proposal.id else {
+    guard enacted.substance == proposal.substance else {
       throw ControlError(
         .refused,
         "proposal \(proposal.id.short) waits no more: roster version \(made) was made by another, "

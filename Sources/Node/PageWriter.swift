@@ -132,20 +132,12 @@ struct PageWriter {
   }
 
   func row(_ proposal: OpenProposal) -> ProposalRow {
-    row(
-      id: proposal.id, author: proposal.author, proposal.message, approvers: proposal.approvers,
-      needed: proposal.needed, enacted: proposal.approvers.count >= proposal.needed)
-  }
-
-  private func row(
-    id: ContentID, author: LabID, _ message: Hanse_V1_Proposal, approvers: [LabID], needed: Int,
-    enacted: Bool
-  ) -> ProposalRow {
-    ProposalRow(
-      id: id.description, makesVersion: Int(message.makesVersion), change: describe(message),
-      details: details(message), proposer: named(author),
-      approvals: approvers.map { named($0).name }, needed: needed,
-      enacted: enacted)
+    let message = proposal.message
+    return ProposalRow(
+      id: proposal.id.description, makesVersion: Int(message.makesVersion),
+      change: describe(message), details: details(message), proposer: named(proposal.author),
+      approvals: proposal.approvers.map { named($0).name }, needed: proposal.needed,
+      enacted: proposal.isEnacted, attempt: Int(message.attempt), canPass: proposal.canPass)
   }
 
   func describe(_ proposal: Hanse_V1_Proposal) -> String {

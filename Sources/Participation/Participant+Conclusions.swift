@@ -254,6 +254,7 @@ extension Participant {
     guard canSign else { return false }
     do throws(Refusal) {
       if try sayPresence() { return true }
+      if renewApproval() { return true }
       return try attestWhenDue()
     } catch {
       out.append(.news(.cannotSign(reason: error.reason)))

@@ -69,7 +69,16 @@ extension Participant {
           + "\(open.approvers.count) of \(open.needed) approvals",
         hint: "the other members approve it with: hanse approve \(open.id.short)")
     }
-    try requireNoHindrance()
+    // Known before a key is made: a lab that has approved what is open makes no proposal.
+    let open = logbook.openProposals
+    if let newest = open.map(\.message.attempt).max(),
+      let other = open.first(where: {
+        $0.message.attempt == newest && $0.canPass && $0.approvers.contains(lab)
+      })
+    {
+      throw Refusal(
+        .refused, "another change is still open: \(other.id.short)", hint: hint(about: other))
+    }
   }
 
   /// Proposes a new key for this lab and approves that. The key must be durable by now: once more
@@ -80,6 +89,11 @@ extension Participant {
     try requireRotation()
     let change = Hanse_V1_KeyRotation(of: lab, to: next)
     try requireUnused(change)
+    // What cannot be proposed now leaves no key behind.
+    if let other = hindrance(to: .rotate(change)) {
+      throw Refusal(
+        .refused, "another change is still open: \(other.id.short)", hint: hint(about: other))
+    }
     keyring.add(next)
     return try propose(.rotate(change), at: moment)
   }

@@ -201,101 +201,164 @@ extension Participant {
 
   // MARK: changes of the roster
 
-  /// Proposes a change and approves it; the proposal's id.
+  /// Proposes a change and approves it, or approves it where somebody has proposed the same; the
+  /// proposal's id.
   package mutating func propose(
     _ change: Hanse_V1_Proposal.OneOf_Change, at moment: Moment
   ) throws(Refusal) -> Answer<ContentID> {
     self.moment = moment
     try requireSigning()
-    try requireNoHindrance()
     if case .recall(let recall) = change { try requireWithinRetention(recall) }
-    var proposal = Hanse_V1_Proposal()
-    proposal.makesVersion = logbook.roster.version + 1
-    proposal.change = change
-    (proposal.attempt, proposal.citations) = nextAttempt
-    let entry = try sign(.proposal(proposal))
-    try approve(entry.id)
+    let id = try support(change)
     conclude()
-    return Answer(value: entry.id, directives: takeOut())
+    return Answer(value: id, directives: takeOut())
   }
 
-  func requireNoHindrance() throws(Refusal) {
-    guard let other = hindrance else { return }
-    throw Refusal(
-      .refused, "this lab has approved another change, which is still open: \(other.id.short)",
-      hint: Self.oneApproval(other.id))
-  }
-
-  /// The proposal that keeps this lab from making one: it has approved it, it is still open, and
-  /// it can still be enacted. Nil when nothing does.
-  package var hindrance: OpenProposal? {
-    guard let open = newestAttempt, canStillPass(open) else { return nil }
-    return open.first { $0.approvers.contains(lab) }
-  }
-
-  /// What a lab may do that has approved another change.
-  package static func oneApproval(_ proposal: ContentID) -> String {
-    "a lab has one approval at a time; it is free again once \(proposal.short) is enacted, "
-      + "or once the others have approved so much else that it cannot be"
-  }
-
-  /// Open proposals of the newest attempt; nil when none is open.
-  private var newestAttempt: [OpenProposal]? {
-    let open = logbook.openProposals
-    return open.map(\.message.attempt).max().map { attempt in
-      open.filter { $0.message.attempt == attempt }
-    }
-  }
-
-  private func canStillPass(_ proposals: [OpenProposal]) -> Bool {
-    let voters = proposals.reduce(0) { $0 + $1.approvers.count }
-    let strongest = proposals.map(\.approvers.count).max() ?? 0
-    let roster = logbook.roster
-    return strongest + roster.members.count - voters >= roster.approvalQuorum
-  }
-
-  /// The attempt that a new proposal may make, and the approvals that show that no earlier one can
-  /// pass any more.
-  ///
-  /// While one can, a proposal of the same attempt stands beside it: whichever more than half of
-  /// the labs approve first is enacted, so nobody can hold the roster up with a proposal of its
-  /// own.
-  private var nextAttempt: (UInt32, [Data]) {
-    guard let current = newestAttempt, let attempt = current.first?.message.attempt else {
-      return (1, [])
-    }
-    guard !canStillPass(current) else { return (attempt, []) }
-    let proposals = current.map(\.id)
-    let approvals = logbook.roster.members.flatMap { seat in
-      logbook.log(of: seat.lab).filter { entry in
-        guard case .approval(let approval)? = entry.message.payload,
-          let id = ContentID(bytes: approval.proposal)
-        else { return false }
-        return proposals.contains(id)
-      }
-    }
-    return (attempt + 1, approvals.map { Data($0.id.bytes) })
-  }
-
-  /// Approves a proposal, unless this lab has or it is enacted.
+  /// Approves a proposal, unless this lab has or it is enacted. What cannot be enacted any more by
+  /// that proposal, or by this lab's approval of it, is proposed anew.
   package mutating func approve(
     _ proposal: ContentID, at moment: Moment
   ) throws(Refusal) -> Answer<OpenProposal> {
     self.moment = moment
     try requireSigning()
-    try approve(proposal)
+    let id = try approve(proposal)
     conclude()
-    guard let after = logbook.proposal(proposal) else { throw Self.noSuchProposal }
+    guard let after = logbook.proposal(id) else { throw Self.noSuchProposal }
     return Answer(value: after, directives: takeOut())
   }
 
-  private mutating func approve(_ proposal: ContentID) throws(Refusal) {
-    guard let before = logbook.proposal(proposal) else { throw Self.noSuchProposal }
-    guard !before.approvers.contains(lab), logbook.roster.version < before.message.makesVersion
-    else { return }
-    if case .recall(let recall)? = before.message.change {
-      try requireWithinRetention(recall, grace: step)
+  private mutating func approve(_ id: ContentID) throws(Refusal) -> ContentID {
+    guard let before = logbook.proposal(id), let change = before.message.change else {
+      throw Self.noSuchProposal
     }
+    guard logbook.roster.version < before.message.makesVersion else { return id }
+    if before.canPass {
+      if before.approvers.contains(lab) { return id }
+      if logbook.firstApproval(by: lab, attempt: before.message.attempt) == nil {
+        if case .recall(let recall) = change { try requireWithinRetention(recall, grace: step) }
+        try signApproval(of: id)
+        return id
+      }
+    }
+    return try support(change)
+  }
+
+  /// Approves a change in the newest attempt, or makes another attempt with it when that is over.
+  private mutating func support(
+    _ change: Hanse_V1_Proposal.OneOf_Change
+  ) throws(Refusal) -> ContentID {
+    if case .recall(let recall) = change { try requireWithinRetention(recall, grace: step) }
+    switch try way(for: change) {
+    case .taken(let known):
+      return known.id
+    case .approve(let known):
+      try signApproval(of: known.id)
+      return known.id
+    case .propose(let attempt, let citations):
+      var proposal = Hanse_V1_Proposal()
+      proposal.makesVersion = logbook.roster.version + 1
+      proposal.change = change
+      proposal.attempt = attempt
+      proposal.citations = citations.map { Data($0.bytes) }
+      let entry = try sign(.proposal(proposal))
+      try signApproval(of: entry.id)
+      return entry.id
+    case .blocked(let other):
+      throw Refusal(
+        .refused, "another change is still open: \(other.id.short)", hint: hint(about: other))
+    }
+  }
+
+  /// How this lab can approve a change.
+  private enum Way {
+    /// It has, and nothing more is to be done.
+    case taken(OpenProposal)
+    /// By this proposal of it.
+    case approve(OpenProposal)
+    /// By a new proposal.
+    case propose(attempt: UInt32, citations: [ContentID])
+    /// Not yet: this other change can still be enacted.
+    case blocked(by: OpenProposal)
+  }
+
+  /// While an attempt can pass, a proposal of the same attempt may stand beside it: whichever more
+  /// than half of the labs approve first is enacted, so nobody can hold the roster up with a
+  /// proposal of its own.
+  private func way(for change: Hanse_V1_Proposal.OneOf_Change) throws(Refusal) -> Way {
+    guard let substance = logbook.substance(of: change) else {
+      throw Refusal(
+        .refused,
+        "the change does not fit roster version \(logbook.roster.version), which may be newer "
+          + "than you think",
+        hint: "hanse roster shows who is a member and the rules, hanse pending what is open")
+    }
+    let open = logbook.openProposals
+    guard let newest = open.map(\.message.attempt).max() else {
+      return .propose(attempt: 1, citations: [])
+    }
+    let current = open.filter { $0.message.attempt == newest }
+    if let same = current.first(where: { $0.substance == substance }), same.canPass {
+      if same.approvers.contains(lab) { return .taken(same) }
+      if logbook.firstApproval(by: lab, attempt: newest) == nil { return .approve(same) }
+    } else if current.contains(where: \.canPass),
+      logbook.firstApproval(by: lab, attempt: newest) == nil,
+      let citations = logbook.citations(for: change, attempt: newest)
+    {
+      return .propose(attempt: newest, citations: citations)
+    }
+    if let citations = logbook.citations(for: change, attempt: newest + 1) {
+      return .propose(attempt: newest + 1, citations: citations)
+    }
+    let others = open.filter { $0.canPass && $0.substance != substance }
+    guard let other = others.first(where: { $0.approvers.contains(lab) }) ?? others.first else {
+      throw Refusal(
+        .refused, "the votes on this change cannot be told apart yet",
+        hint: "try again in a minute, when more entries have come")
+    }
+    return .blocked(by: other)
+  }
+
+  /// The open change that keeps this lab from approving this one; nil when nothing does.
+  package func hindrance(to change: Hanse_V1_Proposal.OneOf_Change) -> OpenProposal? {
+    guard case .blocked(let other)? = try? way(for: change) else { return nil }
+    return other
+  }
+
+  /// What a lab may do that cannot approve a change for this other one.
+  package func hint(about other: OpenProposal) -> String {
+    guard other.approvers.contains(lab) else {
+      return
+        "approve that one (hanse approve \(other.id.short)), or wait: this one can be proposed "
+        + "once that is enacted, or once so many approve other things that it cannot be"
+    }
+    return "a lab has one approval at a time; it is free again once \(other.id.short) is enacted, "
+      + "or once the others have approved so much else that it cannot be"
+  }
+
+  /// Approves in a later attempt what this lab has approved last: the same change, proposed anew
+  /// because an earlier attempt could not pass without labs that are silent.
+  mutating func renewApproval() -> Bool {
+    guard logbook.hasLaterAttempts, canSign, !isAhead, renewalSeen != logbook.revision else {
+      return false
+    }
+    renewalSeen = logbook.revision
+    let open = logbook.openProposals
+    guard let newest = open.map(\.message.attempt).max(), newest > 1,
+      logbook.firstApproval(by: lab, attempt: newest) == nil
+    else { return false }
+    for attempt in (1..<newest).reversed() {
+      guard let approved = logbook.firstApproval(by: lab, attempt: attempt) else { continue }
+      guard let change = logbook.proposal(approved),
+        let again = open.first(where: {
+          $0.message.attempt == newest && $0.substance == change.substance && $0.canPass
+        }), !refuses(again)
+      else { return false }
+      return (try? signApproval(of: again.id)) != nil
+    }
+    return false
+  }
+
+  private mutating func signApproval(of proposal: ContentID) throws(Refusal) {
     var approval = Hanse_V1_Approval()
     approval.proposal = Data(proposal.bytes)
     try sign(.approval(approval))

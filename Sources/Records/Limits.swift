@@ -38,6 +38,8 @@ public enum Limits {
   public static let factorsMax = 4_096
   /// Tries a lab has for a contribution in one round.
   public static let attemptsMax = 8
+  /// Attempts at one roster version: each later one takes the votes of half of the labs.
+  public static let proposalAttemptsMax: UInt32 = 64
   /// Rounds a contribution's base may stand above the seal that it names: bounds provisional work.
   public static let roundsAboveSealMax = 64
   /// Rounds that a contribution may be late before it weighs nothing.

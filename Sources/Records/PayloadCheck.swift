@@ -74,7 +74,10 @@ enum PayloadCheck {
     guard proposal.makesVersion >= 2 else {
       throw .field("makes_version", "is \(proposal.makesVersion)")
     }
-    guard proposal.attempt >= 1 else { throw .field("attempt", "is 0") }
+    guard (1...Limits.proposalAttemptsMax).contains(proposal.attempt) else {
+      throw .field(
+        "attempt", "is \(proposal.attempt), at most \(Limits.proposalAttemptsMax)")
+    }
     guard proposal.citations.count <= Limits.labsMax else {
       throw .field("citations", "are more than \(Limits.labsMax)")
     }

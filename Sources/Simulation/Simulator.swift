@@ -143,16 +143,16 @@ extension World {
     }.joined()
   }
 
-  /// Whether the roster cannot change any more because honest labs have voted for different
-  /// proposals and the votes that could decide are those of labs that never vote:
-  /// Protocol/Ledger.md, "Roster", has no way out of that but their votes.
+  /// Whether the roster cannot change any more because honest labs have voted for different changes
+  /// of which two can still be enacted, and the votes that could decide are those of labs that
+  /// never vote: Protocol/Ledger.md, "Roster", has no way out of that but their votes.
   var hasSplitVote: Bool {
     guard let book = healthy.lazy.compactMap({ $0.process?.participant.logbook }).first,
       let attempt = book.openProposals.map(\.message.attempt).max()
     else { return false }
     let open = book.openProposals.filter { $0.message.attempt == attempt }
     let voters = open.flatMap(\.approvers)
-    return open.count > 1
+    return open.count(where: \.canPass) > 1
       && healthy.allSatisfy { node in
         book.roster.member(node.lab) == nil || voters.contains(node.lab)
       }

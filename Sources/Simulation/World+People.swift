@@ -16,10 +16,15 @@ extension World {
     let book = process.participant.logbook
     let open = passable(at: node)
     if let attempt = open.map(\.message.attempt).max() {
+      let current = open.filter { $0.message.attempt == attempt }
+      // Who has approved waits, until that can be enacted no more.
+      guard !current.contains(where: { $0.canPass && $0.approvers.contains(node.lab) }) else {
+        return
+      }
       // What most have approved, so that votes do not split: people talk to each other.
-      let choices = open.filter { $0.message.attempt == attempt }
-      guard !choices.contains(where: { $0.approvers.contains(node.lab) }),
-        let best = choices.max(by: {
+      let alive = current.filter(\.canPass)
+      guard
+        let best = (alive.isEmpty ? current : alive).max(by: {
           ($0.approvers.count, $1.id) < ($1.approvers.count, $0.id)
         })
       else { return }

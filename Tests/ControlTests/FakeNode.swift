@@ -112,7 +112,7 @@ enum Samples {
       ProposalRow(
         id: id("p"), makesVersion: 2, change: "remove bremen",
         details: ["its log counts up to entry 40", "reason: key lost"], proposer: luebeck,
-        approvals: ["luebeck"], needed: 2, enacted: false)
+        approvals: ["luebeck"], needed: 2, enacted: false, attempt: 1, canPass: true)
     ])
 
   static let roster = RosterPage(

@@ -9,21 +9,22 @@ import Testing
 @Suite struct RosterMemoryTests {
   /// Labs that propose, approve and attest as it comes, in federations in which others join and are
   /// removed; one of them signs two entries at one place.
-  @Test(arguments: UInt64(1)...16)
+  @Test(arguments: UInt64(1)...10)
   func rostersAreThoseFromTheStart(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)
     var federation = try Federation(founders: 4)
     var open: [Entry] = []
     var versions: Set<UInt32> = []
     var wasForked = false
-    for step in 0..<60 {
+    var laterAttempts = 0
+    for step in 0..<150 {
       let version = federation.book.roster.version
       open.removeAll { $0.message.proposal.makesVersion <= version }
       let members = federation.book.roster.members.map(\.lab)
         .filter { federation.book.forks[$0] == nil }
       let lab = members[Int(generator.next() % UInt64(members.count))]
       switch generator.next() % 8 {
-      case 0 where open.isEmpty:
+      case 0 where open.count < 3:
         let next = federation.labs.count
         let ask = try federation.request(next, invitedBy: lab)
         open.append(try federation.propose(lab, admit: ask))
@@ -36,12 +37,19 @@ import Testing
       case 3...5 where !open.isEmpty:
         let chosen = open[Int(generator.next() % UInt64(open.count))]
         _ = try federation.approve(lab, chosen)
+      case 6 where !open.isEmpty:
+        let chosen = open[Int(generator.next() % UInt64(open.count))].message.proposal
+        if let again = try proposeAgain(chosen, by: lab, in: &federation) {
+          open.append(again)
+          laterAttempts += 1
+        }
       default: _ = try federation.attest(lab, federation.book.emptyMerge())
       }
       versions.insert(federation.book.roster.version)
       try compare(federation)
     }
     #expect(versions.count > 1)
+    #expect(laterAttempts > 0)
   }
 
   /// The third approval lies behind an equivocation, and counts from the seal on that covers it.
@@ -66,6 +74,19 @@ import Testing
     }
     #expect(federation.book.roster.version == 2)
     try compare(federation)
+  }
+
+  /// Another attempt with a change, if the votes on the last allow one.
+  private func proposeAgain(
+    _ last: Hanse_V1_Proposal, by proposer: LabID, in federation: inout Federation
+  ) throws -> Entry? {
+    var proposal = last
+    proposal.attempt += 1
+    guard let change = last.change,
+      let citations = federation.book.citations(for: change, attempt: proposal.attempt)
+    else { return nil }
+    proposal.citations = citations.map { Data($0.bytes) }
+    return try federation.write(proposer, .proposal(proposal))
   }
 
   private func propose(

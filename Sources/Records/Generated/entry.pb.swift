@@ -497,7 +497,7 @@ public nonisolated struct Hanse_V1_Proposal: Sendable {
   /// 1, 2, 3, …
   public var attempt: UInt32 = 0
 
-  /// approvals that show that no earlier attempt can pass
+  /// of approvals: no earlier attempt makes another roster
   public var citations: [Data] = []
 
   public var change: Hanse_V1_Proposal.OneOf_Change? = nil
