@@ -19,6 +19,7 @@ struct AttemptReader {
   private let roster: Roster
   private var reads: [ContentID: ReadProposal]
   private var standings: [ContentID: Standing] = [:]
+  private var firstApprovals: [UInt32: [ContentID: (lab: LabID, proposal: ContentID)]] = [:]
 
   /// - Parameter reads: proposals of the version after `roster` that are read already.
   init(_ book: Logbook, after roster: Roster, reads: [(Entry, ReadProposal)]) {
@@ -35,20 +36,19 @@ struct AttemptReader {
     let attempt = proposal.message.attempt
     guard attempt > 1 else { return .alone }
     guard attempt <= Limits.proposalAttemptsMax else { return .void }
+    let given = approvals(inAttempt: attempt - 1)
     var voters: Set<LabID> = []
     var own = 0
     var others: [[UInt8]: Int] = [:]
     var isAnyAlone = false
     var isSameBeside = false
     for citation in proposal.message.citations {
-      guard let id = ContentID(bytes: citation), let approval = book.entryByID[id],
-        let cited = target(of: approval, inAttempt: attempt - 1),
-        voters.insert(approval.lab).inserted
+      guard let id = ContentID(bytes: citation), let approval = given[id],
+        voters.insert(approval.lab).inserted, let read = self.read(approval.proposal)
       else { continue }
-      guard let read = self.read(cited) else { continue }
       let isSame = read.substance == proposal.substance
       if isSame { own += 1 } else { others[read.substance, default: 0] += 1 }
-      switch standing(ofCited: cited, read) {
+      switch standing(ofCited: approval.proposal, read) {
       case .void: break
       case .alone: isAnyAlone = true
       case .beside: isSameBeside = isSameBeside || isSame
@@ -68,17 +68,24 @@ struct AttemptReader {
     return found
   }
 
-  /// What an approval is for, if it is its lab's first one in an attempt at this version.
-  private func target(of approval: Entry, inAttempt attempt: UInt32) -> ContentID? {
-    guard roster.member(approval.lab) != nil else { return nil }
-    for decision in book.indexes[approval.lab]?.decisions ?? []
-    where decision.rosterVersion == roster.version {
-      guard case .approval(let cited) = decision.kind,
-        book.attempt(of: cited, after: roster, within: nil) == attempt
-      else { continue }
-      return decision.entry.id == approval.id ? cited : nil
+  /// Each lab's first approval in an attempt, by its entry, wherever it stands.
+  private mutating func approvals(
+    inAttempt attempt: UInt32
+  ) -> [ContentID: (lab: LabID, proposal: ContentID)] {
+    if let known = firstApprovals[attempt] { return known }
+    var found: [ContentID: (lab: LabID, proposal: ContentID)] = [:]
+    for seat in roster.members {
+      for decision in book.indexes[seat.lab]?.decisions ?? []
+      where decision.rosterVersion == roster.version {
+        guard case .approval(let proposal) = decision.kind,
+          book.attempt(of: proposal, after: roster, within: nil) == attempt
+        else { continue }
+        found[decision.entry.id] = (seat.lab, proposal)
+        break
+      }
     }
-    return nil
+    firstApprovals[attempt] = found
+    return found
   }
 
   /// A cited proposal; nil when the roster cannot carry it out.

@@ -297,11 +297,11 @@ extension Participant {
       return .propose(attempt: 1, citations: [])
     }
     let current = open.filter { $0.message.attempt == newest }
-    if let same = current.first(where: { $0.substance == substance }), same.canPass {
-      if same.approvers.contains(lab) { return .taken(same) }
-      if logbook.firstApproval(by: lab, attempt: newest) == nil { return .approve(same) }
-    } else if current.contains(where: \.canPass),
-      logbook.firstApproval(by: lab, attempt: newest) == nil,
+    let isFree = logbook.firstApproval(by: lab, attempt: newest) == nil
+    if let same = current.first(where: { $0.substance == substance }) {
+      if same.canPass, same.approvers.contains(lab) { return .taken(same) }
+      if same.canPass, isFree { return .approve(same) }
+    } else if isFree, current.contains(where: \.canPass),
       let citations = logbook.citations(for: change, attempt: newest)
     {
       return .propose(attempt: newest, citations: citations)

@@ -14,7 +14,6 @@ import Records
 /// asked of each node's own.
 struct Folds {
   let layout: AdapterLayout
-  private let rules: FoldRules
   private let start: FoldState
   private let charter: Charter
   private var states: [ContentID: FoldState] = [:]
@@ -23,7 +22,6 @@ struct Folds {
 
   init(charter: Charter, layout: AdapterLayout) throws {
     self.layout = layout
-    rules = try FoldRules(charter.message.merge)
     start = FoldState.start(layout: layout, seed: Array(charter.message.adapter.seed))
     self.charter = charter
   }
@@ -52,10 +50,11 @@ struct Folds {
 
   /// The root of what these groups fold to.
   mutating func root(
-    _ groups: [LandingGroup],
+    _ groups: [LandingGroup], in book: Logbook,
     delta: (inout Folds, ContentID) throws -> Delta
   ) throws -> ContentID {
-    let chain = names(of: groups)
+    let rules = book.mergeRules(of: groups)
+    let chain = LandingGroup.chain(groups, of: charter, under: rules)
     var state = start
     for (group, key) in zip(groups, chain.dropFirst()) {
       if let known = states[key] {
@@ -71,7 +70,7 @@ struct Folds {
         deltas: { id in
           guard let delta = needed[id] else { throw Missing(contribution: id) }
           return delta
-        }, rules: rules)
+        }, rules: FoldRules(rules[group.rosterVersion] ?? charter.message.merge))
       states[key] = state
     }
     let key = chain[chain.count - 1]
@@ -83,25 +82,25 @@ struct Folds {
 
   /// Payloads that a node needs for a fold and has not: those that land after the last state that
   /// it keeps.
-  func lacking(_ groups: [LandingGroup], at node: SimulatedNode) -> [ContentID] {
-    let chain = names(of: groups)
+  func lacking(
+    _ groups: [LandingGroup], in book: Logbook, at node: SimulatedNode
+  ) -> [ContentID] {
+    let chain = names(of: groups, in: book)
     let first = chain.lastIndex { node.disk.snapshots.contains($0) } ?? 0
     return groups[first...].flatMap(\.contributions).filter { contribution in
       guard !contribution.isRecalled else { return false }
-      let object = node.participant?.logbook.contribution(contribution.id)?.object
+      let object = book.contribution(contribution.id)?.object
       return object.flatMap { node.disk.objects[$0] }?.isComplete != true
     }.map(\.id)
   }
 
-  private func names(of groups: [LandingGroup]) -> [ContentID] {
-    let rules = groups.map { ($0.rosterVersion, charter.message.merge) }
-    return LandingGroup.chain(
-      groups, of: charter, under: Dictionary(rules, uniquingKeysWith: { first, _ in first }))
+  private func names(of groups: [LandingGroup], in book: Logbook) -> [ContentID] {
+    LandingGroup.chain(groups, of: charter, under: book.mergeRules(of: groups))
   }
 
   /// What the state of these groups is called.
-  func chain(of groups: [LandingGroup]) -> ContentID {
-    let chain = names(of: groups)
+  func chain(of groups: [LandingGroup], in book: Logbook) -> ContentID {
+    let chain = names(of: groups, in: book)
     return chain[chain.count - 1]
   }
 

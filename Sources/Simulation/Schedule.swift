@@ -29,6 +29,10 @@ package enum Fault: String, CaseIterable, Sendable {
   /// A lab judges against what it measured, attests wrong roots, sends wrong blocks and announces
   /// what its payload is not.
   case liars
+  /// Labs take new keys, and one loses its key and is given another by the members.
+  case rotations
+  /// The members change the rules.
+  case rules
 
   /// Whether it makes a lab dishonest.
   var isByzantine: Bool {
@@ -87,6 +91,10 @@ package struct Outcome: Sendable {
   package var statesFetched: Int
   /// Snapshots that were fetched and turned out to be none.
   package var falseSnapshots: Int
+  /// Labs whose key is another than their first.
+  package var keysReplaced: Int
+  /// Whether the rules are others than the charter's.
+  package var haveRulesChanged: Bool
   /// Payloads that were let go since no fold needs them any more.
   package var payloadsLetGo: Int
   /// How long it took in virtual time.

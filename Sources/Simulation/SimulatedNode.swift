@@ -25,7 +25,15 @@ final class Process {
 final class SimulatedNode {
   let index: Int
   let lab: LabID
-  var key: SigningKey
+  /// The first key, after which the lab is named.
+  let key: SigningKey
+  /// The keys on the disk, and those of them that the transport was last told to show.
+  var keys: [SigningKey]
+  var shown: [PublicKey]
+  /// The key that is to take the first one's place.
+  var nextKey: SigningKey?
+  /// Whether it has lost the key that the roster names, and waits for the members.
+  var hasLostKey = false
   let name: String
   /// How this lab lies, if it does.
   var vice: Fault?
@@ -84,6 +92,8 @@ final class SimulatedNode {
   init(index: Int, key: SigningKey, name: String) {
     self.index = index
     self.key = key
+    keys = [key]
+    shown = [key.publicKey]
     self.name = name
     lab = LabID(firstKey: key.publicKey)
   }

@@ -71,8 +71,9 @@ extension World {
   /// After the calm everybody must have arrived; says who has not, and where it stands.
   func checkLiveness() {
     guard !isAtOne else { return }
-    // Whoever waits to be admitted then waits; the members are at one all the same.
-    let members = healthy.filter { $0.participant?.isMember == true }
+    // Whoever waits to be admitted, or for a new key, then waits; the other members are at one all
+    // the same.
+    let members = healthy.filter { $0.participant?.isMember == true && !$0.hasLostKey }
     if hasSplitVote, areAtOne(members) { excuse = "a split vote" }
     if areTooFewToBegin { excuse = "too few labs to begin" }
     guard excuse == nil else { return }
@@ -90,11 +91,20 @@ extension World {
       }
       return "\(node.index): round \(participant.round) \(root) \(state) (\(step)), "
         + "\(participant.catchingUp), \(gone) of them nowhere, "
-        + "logs \(reached), connected to \(met)\n   "
+        + "logs \(reached), connected to \(met), \(votes(at: participant))\n   "
     }
     watch.report(
       "not at one \(Int(Simulator.patience(schedule))) s after the troubles: "
         + places.prefix(12).joined(separator: "; "), at: seconds)
+  }
+
+  /// What is voted on at a node, in words.
+  private func votes(at participant: Participant) -> String {
+    let open = participant.logbook.openProposals.map { proposal in
+      "\(proposal.approvers.count) of \(proposal.needed) for \(proposal.id.short)"
+        + ", attempt \(proposal.message.attempt)\(proposal.canPass ? "" : ", dead")"
+    }
+    return "roster \(participant.logbook.roster.version), votes: [\(open.joined(separator: "; "))]"
   }
 
   /// The contributions of a node's head; nil when they cannot be told.
@@ -147,15 +157,14 @@ extension World {
   /// of which two can still be enacted, and the votes that could decide are those of labs that
   /// never vote: Protocol/Ledger.md, "Roster", has no way out of that but their votes.
   var hasSplitVote: Bool {
-    guard let book = healthy.lazy.compactMap({ $0.process?.participant.logbook }).first,
+    let able = healthy.filter { !$0.hasLostKey && $0.process?.participant.isMember == true }
+    guard let book = able.first?.process?.participant.logbook,
       let attempt = book.openProposals.map(\.message.attempt).max()
     else { return false }
     let open = book.openProposals.filter { $0.message.attempt == attempt }
     let voters = open.flatMap(\.approvers)
     return open.count(where: \.canPass) > 1
-      && healthy.allSatisfy { node in
-        book.roster.member(node.lab) == nil || voters.contains(node.lab)
-      }
+      && able.allSatisfy { voters.contains($0.lab) }
   }
 
   /// Whether the members removed a lab before as many were there as the charter wants for round 1:
@@ -190,9 +199,23 @@ extension World {
       redundancy: fresh == 0 ? 0 : max(0, Double(counts.entries) / Double(fresh) - 1),
       missed: missed, payloadRatio: fetched == 0 ? 1 : Double(counts.blockBytes) / Double(fetched),
       statesFetched: statesFetched, falseSnapshots: falseSnapshots,
+      keysReplaced: keysReplaced, haveRulesChanged: haveRulesChanged,
       payloadsLetGo: payloadsLetGo, virtualSeconds: seconds, happenings: happenings,
       violations: watch.violations, excuse: watch.violations.isEmpty ? excuse : nil,
       weather: faults.map(\.rawValue) + weatherLog)
+  }
+
+  private var keysReplaced: Int {
+    let rosters = healthy.compactMap { $0.process?.participant.logbook.roster }
+    let newest = rosters.max { $0.version < $1.version }
+    return newest?.members.count { LabID(firstKey: $0.key) != $0.lab } ?? 0
+  }
+
+  private var haveRulesChanged: Bool {
+    healthy.contains { node in
+      guard let book = node.process?.participant.logbook else { return false }
+      return book.roster.rules != book.roster(version: 1)?.rules
+    }
   }
 
   /// Entries of honest labs that one healthy node has and another has not.

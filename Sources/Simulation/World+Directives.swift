@@ -71,7 +71,10 @@ extension World {
 
   private func perform(_ directive: ParticipantDirective, by node: SimulatedNode) {
     switch directive {
-    case .persist, .keys: break
+    case .persist: break
+    case .keys(let order):
+      node.shown = order
+      node.keys = order.compactMap { shown in node.keys.first { $0.publicKey == shown } }
     case .dial(let lab, let key, let address): dial(lab, key, address, from: node)
     case .close(let id, _): close(id, by: node)
     case .send(let id, let frame): send(frame, on: id, from: node)

@@ -12,6 +12,8 @@ struct Wire {
     let node: Int
     let life: Int
     let id: ConnectionID
+    /// What it has shown to the other.
+    let key: PublicKey
     /// Whether this end still believes in the connection.
     var isOpen = true
     /// When the last frame towards this end arrives.
@@ -51,18 +53,17 @@ extension World {
       return fail("timed out", after: draw(3, 10))
     }
     guard target.isUp else { return fail("connection refused", after: draw(0.01, 0.1)) }
-    guard target.key.publicKey.bytes == key.bytes else {
-      return fail("another key answers", after: 0.1)
-    }
-    guard target.members.contains(where: { $0.key == node.key.publicKey }) else {
-      return fail("this lab is not a member there", after: 0.1)
-    }
+    guard target.shown.contains(key) else { return fail("another key answers", after: 0.1) }
+    guard let shown = node.shown.first(where: { own in target.members.contains { $0.key == own } })
+    else { return fail("this lab is not a member there", after: 0.1) }
     let latency = 0.005 + 0.1 * Double(word(node.index, index) % 1000) / 1000
     let number = UInt64(wires.count) * 2 + 1
     wires.append(
       Wire(
-        dialler: .init(node: node.index, life: node.life, id: ConnectionID(number: number)),
-        acceptor: .init(node: index, life: target.life, id: ConnectionID(number: number + 1)),
+        dialler: .init(
+          node: node.index, life: node.life, id: ConnectionID(number: number), key: shown),
+        acceptor: .init(
+          node: index, life: target.life, id: ConnectionID(number: number + 1), key: key),
         latency: latency))
     node.wires.append(wires.count - 1)
     target.wires.append(wires.count - 1)
@@ -210,8 +211,7 @@ extension World {
     for index in node.wires {
       let wire = wires[index]
       let far = wire.dialler.node == node.index ? wire.acceptor : wire.dialler
-      let key = nodes[far.node].key.publicKey
-      if !members.contains(where: { $0.key == key }) { breakWire(index) }
+      if !members.contains(where: { $0.key == far.key }) { breakWire(index) }
     }
   }
 

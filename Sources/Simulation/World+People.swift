@@ -37,14 +37,13 @@ extension World {
     }
   }
 
-  private func isReady(_ node: SimulatedNode) -> Bool {
+  func isReady(_ node: SimulatedNode) -> Bool {
     guard let process = node.process, node.frozenUntil <= time else { return false }
-    return process.participant.maySign && process.participant.isMember && !node.isSyncing
-      && node.pending.isEmpty
+    return process.participant.canSign && !node.isSyncing && node.pending.isEmpty
   }
 
   /// Asks a participant for something that it may refuse.
-  private func ask(
+  func ask(
     _ node: SimulatedNode,
     _ body: (inout Participant, Participant.Moment) throws -> [ParticipantDirective]
   ) {
@@ -57,19 +56,19 @@ extension World {
   }
 
   /// Open proposals but for those that no node approves any more, beside which others may stand.
-  private func passable(at node: SimulatedNode) -> [OpenProposal] {
+  func passable(at node: SimulatedNode) -> [OpenProposal] {
     guard let process = node.process else { return [] }
     return process.participant.logbook.openProposals.filter {
       !process.participant.refuses($0)
     }
   }
 
-  private func propose(_ change: Hanse_V1_Proposal.OneOf_Change, by node: SimulatedNode) {
+  func propose(_ change: Hanse_V1_Proposal.OneOf_Change, by node: SimulatedNode) {
     guard node.process != nil, passable(at: node).isEmpty else { return }
     ask(node) { try $0.propose(change, at: $1).directives }
   }
 
-  private var readyMember: SimulatedNode? {
+  var readyMember: SimulatedNode? {
     let ready = nodes.filter { $0.isHonest && isReady($0) && !$0.isRemoved }
     return ready.isEmpty ? nil : ready[pick(ready.count)]
   }

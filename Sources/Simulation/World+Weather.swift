@@ -17,6 +17,10 @@ enum Weather {
   case join(node: Int)
   case remove(node: Int)
   case recall
+  case rotate(node: Int)
+  case loseKey(node: Int)
+  case recover(node: Int)
+  case changeRule
   case calm
 }
 
@@ -26,7 +30,11 @@ extension World {
 
   /// Gives every machine its speed, its clock and its vices.
   func furnish() {
-    faults = schedule.faults.filter { _ in chance.nextUnit() < 0.6 }
+    let later: [Fault] = [.rotations, .rules]
+    faults = schedule.faults.filter { !later.contains($0) && chance.nextUnit() < 0.6 }
+    for fault in later where fate.nextUnit() < 0.5 && schedule.faults.contains(fault) {
+      faults.append(fault)
+    }
     for node in nodes {
       node.bytesPerSecond = [1_250_000, 12_500_000, 125_000_000][pick(3)]
       node.syncSeconds = draw(0.001, 0.008)
@@ -94,7 +102,20 @@ extension World {
       add(.remove(node: honest[pick(honest.count)]), at: draw(10, troubleSeconds))
     }
     if faults.contains(.recalls) { add(.recall, at: draw(30, troubleSeconds)) }
+    foreseeKeysAndRules(honest)
     add(.calm, at: troubleSeconds)
+  }
+
+  private func foreseeKeysAndRules(_ honest: [Int]) {
+    func moment() -> Double { 10 + (troubleSeconds - 10) * fate.nextUnit() }
+    func lab() -> Int { honest[min(honest.count - 1, Int(fate.nextUnit() * Double(honest.count)))] }
+    if faults.contains(.rotations), !honest.isEmpty {
+      for _ in 0..<(1 + Int(fate.nextUnit() * 3)) { add(.rotate(node: lab()), at: moment()) }
+      if fate.nextUnit() < 0.4 { add(.loseKey(node: lab()), at: moment()) }
+    }
+    if faults.contains(.rules) {
+      for _ in 0..<(1 + Int(fate.nextUnit() * 2)) { add(.changeRule, at: moment()) }
+    }
   }
 
   private func add(_ weather: Weather, at seconds: Double) {
@@ -142,6 +163,10 @@ extension World {
     case .join(let node): join(nodes[node])
     case .remove(let node): remove(nodes[node])
     case .recall: recall()
+    case .rotate(let node): rotate(nodes[node])
+    case .loseKey(let node): loseKey(nodes[node])
+    case .recover(let node): recover(nodes[node])
+    case .changeRule: changeRule()
     case .calm: heal()
     }
   }

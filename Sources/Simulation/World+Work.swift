@@ -78,7 +78,9 @@ extension World {
     let isTooFar = word(state.id.bytes, 1) % 16 == 0
     let isPicky = word(state.id.bytes + node.lab.bytes, 2) % 64 == 0
     let after = isTooFar || isPicky ? before + 300_000 : before - 10_000
-    var accepts = after <= before + charter.message.judging.toleranceMicronats
+    let book = node.process?.participant.logbook
+    let rules = book?.roster(version: state.entry.rosterVersion)?.rules.judging
+    var accepts = after <= before + (rules ?? charter.message.judging).toleranceMicronats
     if node.vice == .liars, chance.nextUnit() < 0.5 { accepts.toggle() }
     return Judgement(
       reason: accepts ? .accepted : .lossRose, before: before, after: after, tokens: 4096)
@@ -134,20 +136,21 @@ extension World {
 
   private func adopt(_ merge: Hanse_V1_Merge, at node: SimulatedNode) {
     do {
-      guard let groups = try node.process?.participant.landingGroups(of: merge) else { return }
-      let book = node.process?.participant.logbook
+      guard let groups = try node.process?.participant.landingGroups(of: merge),
+        let book = node.process?.participant.logbook
+      else { return }
       watch.folds(groups, of: merge, node, seconds: seconds)
-      if let lacking = folds.lacking(groups, at: node).first {
+      if let lacking = folds.lacking(groups, in: book, at: node).first {
         throw Folds.Missing(contribution: lacking)
       }
-      var root = try folds.root(groups) { folds, id in
-        guard let state = book?.contribution(id) else { throw Folds.Missing(contribution: id) }
+      var root = try folds.root(groups, in: book) { folds, id in
+        guard let state = book.contribution(id) else { throw Folds.Missing(contribution: id) }
         return try folds.delta(of: id, state.message) { self.payload(of: state, at: node) }
       }
       if node.vice == .liars { root = ContentID(of: root.bytes, kind: .state) }
       watch.folded(merge, groups, root, node, seconds: seconds)
       // Durable before the head that rests on it.
-      node.disk.keep(folds.chain(of: groups))
+      node.disk.keep(folds.chain(of: groups, in: book))
       tell(node, .folded(merge, root: root))
     } catch is LedgerError {
       // What was to be folded no longer counts: the node looks for another head.

@@ -13,6 +13,8 @@ final class World {
   let schedule: Schedule
   let charter: Charter
   var chance: SeededGenerator
+  /// For what later kinds of faults draw beforehand, so that the others' weather stays as it was.
+  var fate: SeededGenerator
   /// Nanoseconds since the start.
   var time: UInt64 = 0
   var queue = HappeningQueue()
@@ -46,6 +48,7 @@ final class World {
   init(_ schedule: Schedule) throws {
     self.schedule = schedule
     chance = SeededGenerator(seed: schedule.seed)
+    fate = SeededGenerator(seed: schedule.seed, stream: 1 << 62)
     let count = schedule.nodes
     var keys: [SigningKey] = []
     for index in 0..<count {
@@ -172,6 +175,7 @@ final class World {
     node.inbox = []
     node.isSyncing = false
     node.isAwaitingSync = false
+    node.shown = node.keys.map(\.publicKey)
     var logbook = Logbook(charter: charter)
     var open = replay(node.disk.entries, into: &logbook)
     for entry in node.disk.forks { _ = try? logbook.append(entry, wasKept: true) }
@@ -197,7 +201,7 @@ final class World {
     let settings = Participant.Settings(
       name: node.name, software: "hanse-sim", trains: true, contacts: node.contacts)
     var participant = Participant(
-      charter: charter, keys: Keyring([node.key]), settings: settings,
+      charter: charter, keys: Keyring(node.keys), lab: node.lab, settings: settings,
       position: Participant.Position(
         logbook: logbook, head: head, held: node.disk.complete,
         foundations: node.disk.foundations),

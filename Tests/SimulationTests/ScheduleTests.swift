@@ -17,7 +17,7 @@ import Testing
 
   /// Seeds that once failed: Protocol/Simulation.md, "Found".
   static let found: [(nodes: Int, seed: UInt64)] =
-    [21, 24, 38, 42, 51, 107, 126].map { (5, $0) } + [
+    [21, 24, 35, 38, 42, 51, 107, 126].map { (5, $0) } + [
       (7, 11), (7, 1077), (8, 1031), (9, 20008), (8, 30017), (8, 30058),
     ]
 
@@ -31,6 +31,24 @@ import Testing
   @Test(.enabled(if: isFull, "HANSE_TESTS=full"), arguments: UInt64(1000)..<1200)
   func twoHundredMorePass(seed: UInt64) throws {
     try expectGood(Schedule(nodes: 7, rounds: 3, seed: seed))
+  }
+
+  /// Labs take new keys while nodes die and the network is divided, one loses its key, and the
+  /// rules change under the rounds that are under way.
+  @Test func keysAndRulesChangeInTheMidst() throws {
+    var keys = 0
+    var recoveries = 0
+    var rules = 0
+    for seed in UInt64(1)...12 {
+      let outcome = try Simulator.run(
+        Schedule(
+          nodes: 5, rounds: 3, seed: seed, faults: [.crashes, .partitions, .rotations, .rules]))
+      #expect(outcome.passed, "\(seed): \(outcome.violations) \(outcome.weather)")
+      keys += outcome.keysReplaced
+      recoveries += outcome.weather.count { $0.hasSuffix("loses its key") }
+      rules += outcome.haveRulesChanged ? 1 : 0
+    }
+    #expect(keys > 2 && recoveries > 0 && rules > 2, "\(keys), \(recoveries), \(rules)")
   }
 
   @Test func withoutFaultsNothingIsMissedOrFetchedTwice() throws {
