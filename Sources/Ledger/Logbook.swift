@@ -120,6 +120,9 @@ public struct Logbook: Sendable {
   var hasSealedDecisions = false
   /// Whether a proposal is a later attempt, which rests on votes wherever they stand.
   public private(set) var hasLaterAttempts = false
+  /// Counts the proposals and approvals that were filed, and seals that brought some back: while it
+  /// and ``recounts`` are the same, so are the votes on a roster version.
+  public private(set) var decisionCount: UInt64 = 0
   /// Whether something that was read counts no longer.
   var mustRecount = false
   /// Counts the settles in which something was new.
@@ -215,6 +218,7 @@ public struct Logbook: Sendable {
     case .approval: break
     default: return
     }
+    decisionCount += 1
     mayChangeAfter = min(mayChangeAfter ?? version, version)
   }
 
@@ -268,6 +272,7 @@ public struct Logbook: Sendable {
     // What a version's successor is follows from what names that version, and from forks.
     let isAnyNew = mustRecount || hasSealedDecisions
     let known = isAnyNew ? 1 : max(1, Int(mayChangeAfter ?? 1))
+    if hasSealedDecisions { decisionCount += 1 }
     hasSealedDecisions = false
     rosters = rosters(after: Array(rosters.prefix(known)), within: nil)
     if isAnyNew || hasLaterAttempts { sealedRosterCount = nil }

@@ -338,10 +338,12 @@ extension Participant {
   /// Approves in a later attempt what this lab has approved last: the same change, proposed anew
   /// because an earlier attempt could not pass without labs that are silent.
   mutating func renewApproval() -> Bool {
-    guard logbook.hasLaterAttempts, canSign, !isAhead, renewalSeen != logbook.revision else {
-      return false
-    }
-    renewalSeen = logbook.revision
+    guard logbook.hasLaterAttempts, canSign, !isAhead else { return false }
+    let seen = [
+      logbook.decisionCount, logbook.recounts, UInt64(logbook.roster.version),
+    ]
+    guard renewalSeen != seen else { return false }
+    renewalSeen = seen
     let open = logbook.openProposals
     guard let newest = open.map(\.message.attempt).max(), newest > 1,
       logbook.firstApproval(by: lab, attempt: newest) == nil

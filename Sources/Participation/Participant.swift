@@ -120,8 +120,8 @@ package struct Participant: Sendable {
   var rule: RoundRule
   var shownRosterVersion: UInt32 = 0
   var shownPresences: UInt64 = 0
-  /// The ledger's revision at which it was last looked for a change to approve again.
-  var renewalSeen: UInt64?
+  /// What a change to approve again follows from, when one was last looked for.
+  var renewalSeen: [UInt64] = []
   /// Whether time has passed since the members were last shown.
   var mayShowPresences = true
   var shownMembers: [Gossip.Member] = []

@@ -13,6 +13,10 @@ struct Approve: AsyncParsableCommand {
       the labs have approved it. What is enacted already, and a lab that is a member already, \
       needs no more: that is said, and is no failure.
 
+      A lab has one approval at a time. Where labs have approved different changes so that none \
+      has enough, hanse pending says that the votes are split; whoever then approves one of them \
+      proposes it anew, and labs that had approved that one need not be asked again.
+
       EXAMPLE
         $ hanse approve k3h2a-7qwxy-bcdef-ghijk
 

@@ -88,6 +88,16 @@ import Testing
   }
 
   /// A lab of a short name takes one line, and a drawing goes on beside what is left of a longer.
+  @Test func aSplitVoteSaysHowItGoesOn() throws {
+    var page = Samples.pending
+    page.requests = []
+    #expect(page.lines(.plain)[0] == "remove bremen  (1 of 2 approvals)")
+    page.proposals[0].canPass = false
+    let lines = page.lines(.plain)
+    #expect(lines[0] == "remove bremen  (1 of 2 approvals, the votes are split)")
+    #expect(lines.last?.hasPrefix("  try again    hanse approve pppp") == true, "\(lines)")
+  }
+
   @Test func aShortContributionTakesOneLine() {
     #expect(
       Samples.log.lines(.plain, graph: false).contains(
