@@ -20,6 +20,7 @@ struct Watch {
   private var rootOf: [ContentID: ContentID] = [:]
   private var sealedPlaces: [Place: ContentID] = [:]
   private var fates: [ContentID: Bool] = [:]
+  private var rosters: [UInt32: Roster] = [:]
   private var forkers: [LabID] = []
   private var seen: [Int: Seen] = [:]
   private var count = SealCount()
@@ -37,6 +38,7 @@ struct Watch {
     /// How many of the decided contributions were looked at.
     var decided = 0
     var lastDecided: ContentID?
+    var rosterVersion: UInt32 = 0
   }
 
   mutating func report(_ violation: String, at seconds: Double) {
@@ -176,7 +178,10 @@ struct Watch {
     guard seen[node.index]?.revision != process.participant.logbook.revision else { return }
     var last = seen[node.index] ?? Seen()
     last.revision = process.participant.logbook.revision
-    if forkers.isEmpty { checkFates(process.participant.logbook, node, &last, seconds) }
+    if forkers.isEmpty {
+      checkFates(process.participant.logbook, node, &last, seconds)
+      checkRosters(process.participant.logbook, node, &last, seconds)
+    }
     if last.seal != process.participant.logbook.seal {
       let before = last.seal?.prefixes ?? []
       last.seal = process.participant.logbook.seal
@@ -207,6 +212,25 @@ struct Watch {
     }
     last.decided = book.decided.count
     last.lastDecided = book.decided.last
+  }
+
+  /// Without forks there is one roster of a version, and none is taken back.
+  private mutating func checkRosters(
+    _ book: Logbook, _ node: SimulatedNode, _ last: inout Seen, _ seconds: Double
+  ) {
+    let version = book.roster.version
+    guard version != last.rosterVersion else { return }
+    if version < last.rosterVersion {
+      report("node \(node.index) takes roster version \(last.rosterVersion) back", at: seconds)
+    }
+    for roster in book.rosters {
+      if let known = rosters[roster.version], known != roster {
+        report(
+          "node \(node.index) has another roster of version \(roster.version)", at: seconds)
+      }
+      rosters[roster.version] = roster
+    }
+    last.rosterVersion = version
   }
 
   /// What is sealed stands, everywhere the same, and has its quorum.
