@@ -141,11 +141,14 @@ extension Logbook {
     // A lab's first approval per attempt counts, so the logs are read in order.
     for member in roster.members {
       var approved: Set<UInt32> = []
+      var proposed: [UInt32: Int] = [:]
       for decision in decisions(of: member.lab, within: bounds)
       where decision.rosterVersion == roster.version {
         switch decision.kind {
         case .proposal(let proposal):
-          if proposal.message.makesVersion == roster.version + 1 {
+          guard proposal.message.makesVersion == roster.version + 1 else { continue }
+          proposed[proposal.message.attempt, default: 0] += 1
+          if proposed[proposal.message.attempt, default: 0] <= Limits.proposalsPerAttemptMax {
             proposals.append((decision.entry, proposal))
           }
         case .approval(let target):

@@ -40,6 +40,8 @@ public enum Limits {
   public static let attemptsMax = 8
   /// Attempts at one roster version: each later one takes the votes of half of the labs.
   public static let proposalAttemptsMax: UInt32 = 64
+  /// Proposals of one lab that count in one attempt at a roster version: a lab can approve one.
+  public static let proposalsPerAttemptMax = 4
   /// Rounds a contribution's base may stand above the seal that it names: bounds provisional work.
   public static let roundsAboveSealMax = 64
   /// Rounds that a contribution may be late before it weighs nothing.

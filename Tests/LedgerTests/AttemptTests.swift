@@ -156,6 +156,23 @@ import Testing
     #expect(cited.map(Set.init) == Set((honest + [first]).map(\.id)))
   }
 
+  /// Who writes proposal after proposal does not have the others count them for ever.
+  @Test func aLabsFirstProposalsOfAnAttemptCount() throws {
+    var vote = try Vote(labs: 2)
+    var proposals: [Entry] = []
+    for number in 0...UInt32(Limits.proposalsPerAttemptMax) {
+      proposals.append(try vote.propose(0, Vote.change(100 + number)))
+    }
+    let last = proposals.removeLast()
+    #expect(proposals.allSatisfy { vote.counts($0) })
+    #expect(!vote.counts(last))
+    for lab in 0...1 { try vote.approve(lab, last) }
+    #expect(vote.version == 1)
+    // The other lab may propose the same.
+    let other = try vote.propose(1, Vote.change(100 + UInt32(Limits.proposalsPerAttemptMax)))
+    #expect(vote.counts(other))
+  }
+
   @Test func attemptsAreBounded() throws {
     var vote = try Vote(labs: 2)
     let last = try vote.propose(0, Vote.change(100), attempt: Limits.proposalAttemptsMax)
