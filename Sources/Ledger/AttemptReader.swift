@@ -19,7 +19,12 @@ struct AttemptReader {
   private let roster: Roster
   private var reads: [ContentID: ReadProposal]
   private var standings: [ContentID: Standing] = [:]
-  private var firstApprovals: [UInt32: [ContentID: (lab: LabID, proposal: ContentID)]] = [:]
+  private var firstApprovals: [UInt32: [ContentID: FirstApproval]]?
+
+  private struct FirstApproval {
+    let lab: LabID
+    let proposal: ContentID
+  }
 
   /// - Parameter reads: proposals of the version after `roster` that are read already.
   init(_ book: Logbook, after roster: Roster, reads: [(Entry, ReadProposal)]) {
@@ -69,23 +74,25 @@ struct AttemptReader {
   }
 
   /// Each lab's first approval in an attempt, by its entry, wherever it stands.
-  private mutating func approvals(
-    inAttempt attempt: UInt32
-  ) -> [ContentID: (lab: LabID, proposal: ContentID)] {
-    if let known = firstApprovals[attempt] { return known }
-    var found: [ContentID: (lab: LabID, proposal: ContentID)] = [:]
+  ///
+  /// Found for all attempts at once: a member may propose in each of them, and approve without end.
+  private mutating func approvals(inAttempt attempt: UInt32) -> [ContentID: FirstApproval] {
+    if let firstApprovals { return firstApprovals[attempt] ?? [:] }
+    var found: [UInt32: [ContentID: FirstApproval]] = [:]
     for seat in roster.members {
+      var approved: Set<UInt32> = []
       for decision in book.indexes[seat.lab]?.decisions ?? []
       where decision.rosterVersion == roster.version {
         guard case .approval(let proposal) = decision.kind,
-          book.attempt(of: proposal, after: roster, within: nil) == attempt
+          let attempt = book.attempt(of: proposal, after: roster, within: nil),
+          approved.insert(attempt).inserted
         else { continue }
-        found[decision.entry.id] = (seat.lab, proposal)
-        break
+        found[attempt, default: [:]][decision.entry.id] = FirstApproval(
+          lab: seat.lab, proposal: proposal)
       }
     }
-    firstApprovals[attempt] = found
-    return found
+    firstApprovals = found
+    return found[attempt] ?? [:]
   }
 
   /// A cited proposal; nil when the roster cannot carry it out.

@@ -76,8 +76,7 @@ extension Participant {
         $0.message.attempt == newest && $0.canPass && $0.approvers.contains(lab)
       })
     {
-      throw Refusal(
-        .refused, "another change is still open: \(other.id.short)", hint: hint(about: other))
+      throw refusal(for: other)
     }
   }
 
@@ -90,10 +89,7 @@ extension Participant {
     let change = Hanse_V1_KeyRotation(of: lab, to: next)
     try requireUnused(change)
     // What cannot be proposed now leaves no key behind.
-    if let other = hindrance(to: .rotate(change)) {
-      throw Refusal(
-        .refused, "another change is still open: \(other.id.short)", hint: hint(about: other))
-    }
+    if let other = hindrance(to: .rotate(change)) { throw refusal(for: other) }
     keyring.add(next)
     return try propose(.rotate(change), at: moment)
   }

@@ -264,8 +264,7 @@ extension Participant {
       try signApproval(of: entry.id)
       return entry.id
     case .blocked(let other):
-      throw Refusal(
-        .refused, "another change is still open: \(other.id.short)", hint: hint(about: other))
+      throw refusal(for: other)
     }
   }
 
@@ -322,6 +321,11 @@ extension Participant {
   package func hindrance(to change: Hanse_V1_Proposal.OneOf_Change) -> OpenProposal? {
     guard case .blocked(let other)? = try? way(for: change) else { return nil }
     return other
+  }
+
+  /// Says that a change has to wait for this other one.
+  func refusal(for other: OpenProposal) -> Refusal {
+    Refusal(.refused, "another change is still open: \(other.id.short)", hint: hint(about: other))
   }
 
   /// What a lab may do that cannot approve a change for this other one.
